@@ -1,0 +1,102 @@
+"""What a command needs besides its arguments: who runs it, and where to say what."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from agentsync.errors import AgentSyncError, UsageError
+from agentsync.render.frame import escape, framed
+from agentsync.runtime import Runtime
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from agentsync.ops.session import Session
+
+
+class Context:
+    """One run of the command line."""
+
+    def __init__(self, json: bool) -> None:
+        self.json = json
+        self.runtime = Runtime()
+        self._opened: Session | None = None
+
+    def apply(self, options: argparse.Namespace) -> None:
+        """Take over the global options."""
+        directory = getattr(options, "directory", None)
+        if directory is not None:
+            try:
+                os.chdir(directory)
+            except OSError as error:
+                raise UsageError(f"cannot change to {directory!r}: {error.strerror}", "give -C a directory") from None
+
+    @cached_property
+    def session(self) -> Session:
+        """The caller's session."""
+        from agentsync.ops.session import open_session
+
+        self._opened = open_session(self.runtime, owns_signals=True)
+        return self._opened
+
+    @cached_property
+    def is_terminal(self) -> bool:
+        """Whether a person reads the answer; if not, an agent may."""
+        return self.runtime.is_terminal(1)
+
+    @property
+    def colour(self) -> bool:
+        """Whether the answer may be coloured (https://no-color.org)."""
+        env = self.runtime.env
+        return self.is_terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+    # ------------------------------------------------------------ saying
+    def say(self, text: str) -> None:
+        """Print the answer, or a line of it."""
+        print(text)
+
+    def data(self, value: object) -> None:
+        """Print JSON."""
+        from agentsync.render.payload import dump
+
+        print(dump(value))
+
+    def board(self, lines: Iterable[str]) -> None:
+        """Print lines that hold other agents' words: as they are for a person, framed for anybody else."""
+        print("\n".join(lines) if self.is_terminal else framed(lines))
+
+    def warn(self, text: str) -> None:
+        """Say something on the side."""
+        print(f"agent-sync: {escape(text)}", file=sys.stderr)
+
+    def problem(self, error: AgentSyncError) -> None:
+        """Say what went wrong: on stderr for people, as JSON on stdout for programs."""
+        if self.json:
+            from agentsync.render.payload import error as payload
+
+            self.data(payload(error))
+            return
+        print(f"agent-sync: {escape(error.message)}", file=sys.stderr)
+        if error.hint:
+            print(f"  {escape(error.hint)}", file=sys.stderr)
+
+    def refused(self, message: str, details: str, hint: str) -> None:
+        """Say that somebody else holds it. `details` is framed already."""
+        print(f"agent-sync: {message}\n{details}\n  {hint}", file=sys.stderr)
+
+    def close(self) -> None:
+        """After answering: what was noticed on the side, and compaction when it is due."""
+        if self._opened is None:
+            return
+        store = self._opened.store
+        if store.due_for_compaction:
+            from agentsync.ops import care
+
+            sys.stdout.flush()
+            care.compact_if_free(self._opened)
+        for warning in store.warnings:
+            self.warn(warning)

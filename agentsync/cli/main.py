@@ -1,0 +1,67 @@
+"""From arguments to an exit code. The one place that maps what went wrong to a code and a message."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from agentsync.cli.context import Context
+from agentsync.cli.parser import UsageExit, build
+from agentsync.errors import AgentSyncError, UnusableError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEBUG = "AGENT_SYNC_DEBUG"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: What was typed after the command's name.
+
+    Returns:
+        The exit code: 0 done, 1 internal error, 2 usage, 3 conflict, 4 no such thing, 5 gave up waiting, 6 state
+        directory unusable.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names on disk need not be UTF-8
+    context = Context(json="--json" in arguments)
+    try:
+        options = build().parse_args(arguments)
+        context.apply(options)
+        code: int = options.run(context, options)
+        context.close()
+        sys.stdout.flush()
+        return code
+    except UsageExit as stop:
+        return stop.code if stop.message is None else _fail(context, UsageError(stop.message, stop.hint))
+    except AgentSyncError as error:
+        return _fail(context, error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone; python would complain at exit
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        return _fail(context, _explained(error))
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        name = f"{type(error).__name__}: {error}"
+        return _fail(context, AgentSyncError(f"internal error: {name}", f"{DEBUG}=1 shows where; please report it"))
+
+
+def _fail(context: Context, error: AgentSyncError) -> int:
+    context.problem(error)
+    return error.code
+
+
+def _explained(error: OSError) -> AgentSyncError:
+    """What the system refused, and on which file. Everything we touch belongs to the state or to a settings file."""
+    where = f"{error.filename}: " if error.filename else ""
+    why = error.strerror or str(error)
+    return UnusableError(f"{where}{why}", "agent-sync doctor looks for the cause")

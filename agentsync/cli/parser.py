@@ -1,0 +1,81 @@
+"""The grammar of the command line, put together from the nouns."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import IO, NoReturn
+
+from agentsync import __version__
+from agentsync.cli import agents, care, locks, overview, setup
+
+EPILOG = """\
+examples:
+  agent-sync install                           hooks for the clients found here
+  agent-sync status                            who is here, what is held
+  agent-sync lock src/api.py --reason "new endpoint"
+  agent-sync check src/api.py                  would my edit be refused?
+
+exit codes: 0 done, 1 internal error, 2 usage, 3 somebody else holds it, 4 no such thing,
+            5 gave up waiting, 6 state directory unusable
+"""
+
+
+class UsageExit(Exception):
+    """The parser wants to stop: after --help, or over a typing error."""
+
+    def __init__(self, code: int, message: str | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of exiting, and says what to type instead."""
+
+    def error(self, message: str) -> NoReturn:
+        """Complain about a typing error."""
+        raise UsageExit(2, message, f"{self.prog} --help")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Stop after --help or --version."""
+        if message:
+            self._print_message(message, sys.stdout)
+        raise UsageExit(status)
+
+    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
+        (file or sys.stdout).write(message)
+        sys.stdout.flush()
+
+
+def build() -> argparse.ArgumentParser:
+    """The whole grammar."""
+    parser = Parser(
+        prog="agent-sync",
+        description="Keeps the coding agents of one repository off each other's files.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"agent-sync {__version__}")
+    parser.add_argument("-C", dest="directory", metavar="DIR", help="run as if started in DIR")
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-C", dest="directory", metavar="DIR", default=argparse.SUPPRESS, help="run as if in DIR")
+    common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+
+    def add(name: str, about: str, example: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=about,
+            description=about[:1].upper() + about[1:] + ".",
+            epilog="examples:\n" + "\n".join(f"  agent-sync {line}" for line in example.splitlines()),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
+        )
+
+    for noun in (overview, locks, agents, setup, care):
+        noun.add(add)
+    add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
+    return parser

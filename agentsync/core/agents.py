@@ -1,0 +1,167 @@
+"""Decisions about agents: coming, going, and being gone.
+
+The invariant that lets a lonely agent work without a single lock: *an agent leaves `agents/` for `agents/past/` only
+when it is gone and holds nothing.* So whoever finds only its own record there knows that nobody holds anything.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentsync.core import keys
+from agentsync.core.changes import SYSTEM, Drop, Put, Stamp, Write
+from agentsync.core.records import Agent, Lock
+from agentsync.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from agentsync.core.lease import Held, Presence
+    from agentsync.core.paths import Target
+
+RESERVED = frozenset({SYSTEM, "all", "past"})
+"""Ids that mean something else."""
+
+MAX_NAME = 64
+
+
+class Facts(Struct, frozen=True, kw_only=True, gc=False):
+    """What is known of a session when it registers. None = not said: what the record says stays."""
+
+    id: str
+    name: str | None = None
+    role: str | None = None
+    client: str | None = None
+    session: str | None = None
+    cwd: str | None = None
+    worktree: str | None = None
+    branch: str | None = None
+    host: str = ""
+    pid: int | None = None
+    pid_start: int | None = None
+    boot_id: str | None = None
+    pid_ns: str | None = None
+
+
+def enrol(known: Agent | None, facts: Facts, stamp: Stamp) -> Agent:
+    """The record of an agent that shows up, for the first time or again.
+
+    Raises:
+        UsageError: The name or the id cannot be used.
+    """
+    if facts.id in RESERVED:
+        raise UsageError(f"{facts.id!r} is a reserved word and cannot be an agent's id", "choose another AGENT_SYNC_ID")
+    if facts.name is not None and not 0 < len(facts.name.strip()) <= MAX_NAME:
+        raise UsageError(f"a name has 1 to {MAX_NAME} characters", 'for example: agent-sync register --name "backend"')
+    if known is None:
+        known = Agent(id=facts.id, name=facts.id, created_at=stamp.now, last_seen=stamp.now)
+    same_process = facts.pid is None
+    return replace(
+        known,
+        name=facts.name.strip() if facts.name is not None else known.name,
+        role=facts.role if facts.role is not None else known.role,
+        client=facts.client if facts.client is not None else known.client,
+        session=facts.session if facts.session is not None else known.session,
+        status="active",
+        cwd=facts.cwd,
+        worktree=facts.worktree,
+        branch=facts.branch,
+        host=facts.host,
+        pid=known.pid if same_process else facts.pid,
+        pid_start=known.pid_start if same_process else facts.pid_start,
+        boot_id=known.boot_id if same_process else facts.boot_id,
+        pid_ns=known.pid_ns if same_process else facts.pid_ns,
+        last_seen=stamp.now,
+    )
+
+
+def same_client(a: Agent, b: Agent) -> bool:
+    """Whether two agents are sessions of one running client: `/clear` starts a new session in the old process."""
+    return a.pid is not None and (a.pid, a.pid_start, a.boot_id, a.pid_ns) == (b.pid, b.pid_start, b.boot_id, b.pid_ns)
+
+
+def succeed(old: Agent, new: Agent, held: Iterable[Held], stamp: Stamp) -> tuple[Agent, tuple[Write, ...]]:
+    """A new session of the same client takes the place of the old one: name, role, task and locks, with new tokens."""
+    heir = replace(new, name=old.name if old.name != old.id else new.name, role=old.role, task=old.task)
+    writes: list[Write] = []
+    for lock in (h.lock for h in held if h.lock.holder == old.id):
+        moved = replace(lock, holder=heir.id, holder_name=heir.name, session=heir.session, token=stamp.token)
+        writes += [Drop(keys.lock(lock)), Put(keys.lock(moved), moved)]
+    writes += _depart(old)
+    return heir, tuple(writes)
+
+
+def farewell(
+    agent: Agent, held: Iterable[Held], release_all: bool, continues: bool
+) -> tuple[tuple[Lock, ...], tuple[Write, ...]]:
+    """The session ends: its auto-locks go, its locks by hand stay until they expire unless all are to be released.
+
+    Args:
+        agent: Who ends.
+        held: All locks.
+        release_all: Whether locks by hand go too.
+        continues: Whether the same client goes on with a new session (`/clear`), which will find its predecessor here.
+
+    Returns:
+        The locks released, and the writes.
+    """
+    own = [h.lock for h in held if h.lock.holder == agent.id]
+    released = tuple(lock for lock in own if lock.auto or release_all)
+    writes: list[Write] = [Drop(keys.lock(lock)) for lock in released]
+    if continues:
+        writes.append(Put(keys.agent(agent.id), replace(agent, status="offline")))
+        return released, tuple(writes)
+    ended = replace(agent, status="offline", pid=None, pid_start=None, boot_id=None, pid_ns=None)
+    writes += _depart(ended) if len(released) == len(own) else [Put(keys.agent(agent.id), ended)]
+    return released, tuple(writes)
+
+
+def _depart(agent: Agent) -> list[Write]:
+    gone = replace(agent, status="offline")
+    return [Put(keys.past_agent(agent.id), gone), Drop(keys.agent(agent.id))]
+
+
+def sweep(presences: Sequence[Presence], held: Sequence[Held], keep: str | None) -> tuple[Write, ...]:
+    """Tidy up after those who are gone: their locks that bind no longer, and then themselves.
+
+    Args:
+        presences: All agents.
+        held: All locks.
+        keep: The id of an agent that stays whatever happens: the one who sweeps.
+    """
+    writes: list[Write] = []
+    for presence in presences:
+        agent = presence.agent
+        if agent.id == keep or not presence.is_gone:
+            continue
+        own = [h for h in held if h.lock.holder == agent.id]
+        dead_locks = [h for h in own if not h.live]
+        writes += [Drop(keys.lock(h.lock)) for h in dead_locks]
+        if len(dead_locks) == len(own):
+            writes += _depart(agent)
+    return tuple(writes)
+
+
+def lock_for_edit(agent: Agent, target: Target, at: datetime, ttl_s: int, stamp: Stamp) -> Lock:
+    """The auto-lock that an agent would have taken for an edit at a past time, had it not been alone."""
+    return Lock(
+        path=target.path,
+        scope="file",
+        mode="exclusive",
+        holder=agent.id,
+        holder_name=agent.name,
+        session=agent.session,
+        token=stamp.token,
+        task=agent.task,
+        auto=True,
+        worktree=target.worktree,
+        branch=agent.branch,
+        acquired_at=at,
+        expires_at=at + timedelta(seconds=ttl_s),
+        ttl_s=ttl_s,
+    )

@@ -1,0 +1,100 @@
+"""Life and death: which agents are there, and which locks therefore bind.
+
+All of it is a function of what was recorded, the clock, and whether the agent's process is provably dead. The
+thresholds come from the store's configuration, never from the viewer's environment.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from agentsync.core.policy import Config
+    from agentsync.core.records import Agent, Lock
+
+Status = Literal["active", "idle", "stale", "offline", "dead"]
+"""As people see it; in records and JSON a dead agent is offline."""
+
+
+Life = Literal["alive", "dead", "unknown"]
+"""What is known of a process: proof of life, proof of death, or neither."""
+
+
+class Presence(Struct, frozen=True, gc=False):
+    """An agent as it is now."""
+
+    agent: Agent
+    """With `last_seen` = the heartbeat: the latest of all signs of life."""
+    status: Status
+    ended: bool = False
+    """The session said goodbye. Its locks by hand stay until they expire."""
+
+    @property
+    def is_gone(self) -> bool:
+        """No longer able to protect anything, or to come back without registering."""
+        return self.status in ("offline", "dead")
+
+
+class Held(Struct, frozen=True, gc=False):
+    """A lock as it is now."""
+
+    lock: Lock
+    until: datetime
+    """When it expires if no further sign of life comes."""
+    holder: Presence | None
+    """None when the holder's record is lost; then the lock lives until `until`."""
+    live: bool
+    """Whether it binds. What is not live may be taken over by anybody."""
+
+
+def presence(agent: Agent, now: datetime, life: Life, config: Config) -> Presence:
+    """Judge an agent.
+
+    Args:
+        agent: Its record, with `last_seen` = the latest sign of life.
+        now: The time, UTC.
+        life: What can be said about its process (`Runtime.life_of`).
+        config: The store's thresholds.
+    """
+    if agent.status == "offline":
+        return Presence(agent, "offline", ended=True)
+    if life == "dead":
+        return Presence(agent, "dead")
+    silent = now - agent.last_seen
+    if silent <= timedelta(minutes=config.stale_minutes):
+        return Presence(agent, "active")
+    if life == "alive":
+        return Presence(agent, "idle")  # its process is there; a model may think for an hour
+    if silent <= timedelta(minutes=config.offline_minutes):
+        return Presence(agent, "stale")
+    return Presence(agent, "offline")
+
+
+def expiry(lock: Lock, renewed: datetime, holder: Presence | None) -> datetime:
+    """When a lock ends if nothing more is heard.
+
+    A lock by hand counts from its holder's last sign of life, an auto-lock from the last edit of its file, which the
+    gate marks by touching the lock's file.
+
+    Args:
+        lock: The record.
+        renewed: The mtime of its file.
+        holder: The holder as it is now, if its record is there.
+    """
+    sign = renewed if lock.auto else holder.agent.last_seen if holder is not None else lock.acquired_at
+    return max(lock.expires_at, sign + timedelta(seconds=lock.ttl_s))
+
+
+def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime) -> Held:
+    """Judge a lock: live iff it has not expired and its holder is not gone."""
+    until = expiry(lock, renewed, holder)
+    gone = holder is not None and not holder.ended and holder.status in ("stale", "offline", "dead")
+    return Held(lock, until, holder, live=now < until and not gone)
+
+
+def visible_status(presence: Presence) -> str:
+    """The word for records and JSON, which know no `dead`."""
+    return "offline" if presence.status == "dead" else presence.status

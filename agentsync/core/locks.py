@@ -1,0 +1,210 @@
+"""Decisions about locks: may this be granted, may that be released, may a file be edited.
+
+Pure functions of what is held, who asks and when. They return the outcome together with the writes it needs; a refusal
+has none. The invariant they keep, and on which the gate relies: *no two records of different holders on disk conflict,
+live or not*, because whoever takes over what is no longer live drops the old record in the same transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentsync.core import keys
+from agentsync.core.changes import Drop, Put, Stamp, Write, notices
+from agentsync.core.lease import Held
+from agentsync.core.paths import Target, overlap, reach_overlap, target_of
+from agentsync.core.records import Agent, Lock, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Board(Protocol):
+    """What decisions ask of the store."""
+
+    def touching(self, target: Target) -> Sequence[Held]:
+        """All locks whose paths overlap the target's, whatever worktree they are meant in, live or not."""
+        ...
+
+    def at(self, target: Target) -> Sequence[Held]:
+        """The locks on exactly this target."""
+        ...
+
+
+class Request(Struct, frozen=True, kw_only=True, gc=False):
+    """What somebody wants to lock."""
+
+    targets: tuple[Target, ...]
+    ttl_s: int
+    mode: Mode = "exclusive"
+    reason: str | None = None
+    task: str | None = None
+    auto: bool = False
+    all_worktrees: bool = False
+    """The team's policy is that worktrees exclude each other."""
+
+
+class Blocked(Struct, frozen=True, gc=False):
+    """One target that cannot be had, and the lock that is in the way."""
+
+    target: Target
+    held: Held
+
+
+class Granted(Struct, frozen=True, kw_only=True, gc=False):
+    """All targets are the caller's."""
+
+    locks: tuple[Lock, ...]
+    taken_over: tuple[Lock, ...] = ()
+    """Locks that were no longer live and gave way."""
+    elsewhere: tuple[Held, ...] = ()
+    """Locks on the same paths in other worktrees: a merge conflict to come."""
+    writes: tuple[Write, ...] = ()
+
+
+class Conflict(Struct, frozen=True, kw_only=True, gc=False):
+    """Somebody else holds at least one; nothing was taken."""
+
+    blocked: tuple[Blocked, ...]
+
+
+class Released(Struct, frozen=True, kw_only=True, gc=False):
+    """What was asked to be unlocked is no longer locked by those named; `locks` may be empty."""
+
+    locks: tuple[Lock, ...]
+    writes: tuple[Write, ...] = ()
+
+
+def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted | Conflict:
+    """Grant all targets of a request, or none."""
+    blocked: list[Blocked] = []
+    gone: dict[str, Lock] = {}
+    elsewhere: list[Held] = []
+    for target in request.targets:
+        for held in board.touching(target):
+            lock = held.lock
+            if lock.holder == me.id:
+                continue
+            if not (request.all_worktrees or reach_overlap(target, target_of(lock))):
+                if held.live:
+                    elsewhere.append(held)
+            elif held.live and not (lock.mode == "shared" and request.mode == "shared"):
+                blocked.append(Blocked(target, held))
+            elif not held.live:
+                gone[keys.lock(lock)] = lock
+    if blocked:
+        return Conflict(blocked=tuple(blocked))
+    locks: dict[str, Lock] = {}
+    writes: dict[str, Write] = {key: Drop(key) for key in gone}
+    for target in request.targets:
+        own = [held for held in board.at(target) if held.lock.holder == me.id]
+        lock = _lease(me, target, request, own, stamp)
+        for held in own:
+            writes[keys.lock(held.lock)] = Drop(keys.lock(held.lock))
+        locks[keys.lock(lock)] = lock
+    writes.update((key, Put(key, lock)) for key, lock in locks.items())
+    told: dict[str, list[str]] = {}
+    for lock in gone.values():
+        told.setdefault(lock.holder, []).append(
+            f"your lock on {lock.path} had lapsed and was taken over by {me.name} ({me.id}): "
+            "read the file again before you go on with it"
+        )
+    return Granted(
+        locks=tuple(locks.values()),
+        taken_over=tuple(gone.values()),
+        elsewhere=tuple(elsewhere),
+        writes=(*writes.values(), *notices(told, stamp)),
+    )
+
+
+def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], stamp: Stamp) -> Lock:
+    """The new record. Renewing a live lock keeps its token, its start and what was not said again."""
+    kept = next((held.lock for held in own if held.live), None)
+    lock = Lock(
+        path=target.path,
+        scope=target.scope,
+        mode=request.mode,
+        holder=me.id,
+        holder_name=me.name,
+        session=me.session,
+        token=stamp.token,
+        reason=request.reason,
+        task=request.task or me.task,
+        auto=request.auto,
+        everywhere=target.everywhere,
+        worktree=target.worktree,
+        branch=me.branch,
+        acquired_at=stamp.now,
+        expires_at=stamp.now + timedelta(seconds=request.ttl_s),
+        ttl_s=request.ttl_s,
+    )
+    if kept is None:
+        return lock
+    return replace(
+        lock,
+        token=kept.token,
+        acquired_at=kept.acquired_at,
+        reason=request.reason or kept.reason,
+        task=request.task or kept.task or me.task,
+        auto=request.auto and kept.auto,
+    )
+
+
+def release(board: Board, me: Agent, targets: Iterable[Target], force: bool, stamp: Stamp) -> Released | Conflict:
+    """Give up locks: one's own freely, what is no longer live freely, another's live one only by force."""
+    dropped: dict[str, Lock] = {}
+    blocked: list[Blocked] = []
+    for target in targets:
+        found = board.at(target)
+        mine = [held for held in found if held.lock.holder == me.id]
+        for held in mine or found:
+            if held.live and not mine and not force:
+                blocked.append(Blocked(target, held))
+            else:
+                dropped[keys.lock(held.lock)] = held.lock
+    if blocked:
+        return Conflict(blocked=tuple(blocked))
+    told: dict[str, list[str]] = {}
+    for lock in dropped.values():
+        if lock.holder != me.id:
+            told.setdefault(lock.holder, []).append(f"your lock on {lock.path} was released by {me.name} ({me.id})")
+    writes = (*(Drop(key) for key in dropped), *notices(told, stamp))
+    return Released(locks=tuple(dropped.values()), writes=writes)
+
+
+class Verdict(Struct, frozen=True, kw_only=True, gc=False):
+    """What an edit of one file by one agent meets."""
+
+    blocked: tuple[Blocked, ...] = ()
+    """Not empty: the edit is refused."""
+    covered: bool = False
+    """A live lock of the editor's own covers the file, so the edit needs no further one."""
+    elsewhere: tuple[Held, ...] = ()
+    """Live locks of others on the same path in other worktrees."""
+
+
+def judge_edit(board: Board, me: str, target: Target, all_worktrees: bool) -> Verdict:
+    """Judge an edit of `target`, a file, by the agent `me`.
+
+    Those who share a lease on a file may all edit it: they agreed to. Everybody else is refused while one of them is
+    live.
+    """
+    touching = board.touching(target)
+    meeting = [h for h in touching if h.live and (all_worktrees or reach_overlap(target, target_of(h.lock)))]
+    covered = any(h.lock.holder == me for h in meeting)
+    others = [h for h in meeting if h.lock.holder != me]
+    blocked = tuple(Blocked(target, h) for h in others if not (covered and h.lock.mode == "shared"))
+    elsewhere = tuple(h for h in touching if h.live and h.lock.holder != me and h not in meeting)
+    return Verdict(blocked=blocked, covered=covered, elsewhere=elsewhere)
+
+
+def conflicting(a: Lock, b: Lock) -> bool:
+    """Whether two records of different holders must not both be live. The property that every test of locks checks."""
+    if a.holder == b.holder or (a.mode == "shared" and b.mode == "shared"):
+        return False
+    first, second = target_of(a), target_of(b)
+    return reach_overlap(first, second) and overlap(first, second)

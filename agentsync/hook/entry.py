@@ -1,0 +1,205 @@
+"""A hook call: payload in, the host's JSON out, exit 0.
+
+Whatever goes wrong, the hook fails open: one line on stderr, exit code 0, and a record that `doctor` shows. Only
+`--strict` turns a failure into exit code 1, which the client then takes as a block. There is no way to exit 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from agentsync.clients.claude import Call
+    from agentsync.ops.session import Session
+
+    Answer = dict[str, Any] | None
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Answer one hook call.
+
+    Args:
+        arguments: The event (`pre-tool-use`, …; without one the payload names it) and perhaps `--strict`.
+    """
+    strict = "--strict" in arguments
+    event = next((word for word in arguments if not word.startswith("-")), None)
+    session: Session | None = None
+    try:
+        call = _read(event)
+        session = _open(call)
+        handler = HANDLERS.get(call.event)
+        if handler is None:
+            raise ValueError(f"no such hook event: {call.event[:80]!r}")
+        handler(session, call)
+        _upkeep(session)
+    except Exception as error:  # an agent must never be stopped by a defect of ours
+        _report(event, error, session)
+        return 1 if strict else 0
+    for warning in session.store.warnings:
+        _say(warning)
+    return 0
+
+
+def _read(event: str | None) -> Call:
+    import msgspec
+
+    from agentsync.clients import claude
+
+    data = sys.stdin.buffer.read()
+    payload = msgspec.json.decode(data) if data.strip() else {}
+    if not isinstance(payload, dict):
+        raise TypeError("the payload is not an object")
+    return claude.parse(event, payload)
+
+
+def _open(call: Call) -> Session:
+    from agentsync.ops.session import HOOK_TIMEOUT, open_session
+    from agentsync.runtime import Runtime
+
+    runtime = Runtime(cwd=call.cwd)
+    client = "copilot" if runtime.env.get("COPILOT_CLI") else "claude"
+    return open_session(runtime, client=client, session=call.session, owns_signals=True, timeout=HOOK_TIMEOUT)
+
+
+def _print(answer: Answer) -> None:
+    """Hand the answer over; whoever calls knows that it has left when this returns."""
+    if answer is not None:
+        import msgspec
+
+        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+# ---------------------------------------------------------------- events
+def _session_start(session: Session, call: Call) -> None:
+    from agentsync.clients import claude
+    from agentsync.ops import agents, care, status
+    from agentsync.render.status import greeting
+
+    agents.register(session)
+    care.refresh(session)
+    _export_session(session, call)
+    board = status.overview(session)
+    text = greeting(board, session.runtime.now())
+    if text:
+        _print(claude.context(call.event, text))
+
+
+def _export_session(session: Session, call: Call) -> None:
+    """Let the shell of the session know which one it is, in the words of the client itself.
+
+    Not as AGENT_SYNC_ID: another client started from that shell would inherit it and pass for this agent.
+    """
+    path = session.runtime.env.get("CLAUDE_ENV_FILE")
+    if path and call.session and "'" not in call.session and "\n" not in call.session:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"export CLAUDE_CODE_SESSION_ID='{call.session}'\n")
+
+
+def _user_prompt_submit(session: Session, call: Call) -> None:
+    session.store.touch(session.me.id)
+    _deliver(session, call)
+
+
+def _pre_tool_use(session: Session, call: Call) -> None:
+    from agentsync.clients import claude
+    from agentsync.errors import UsageError
+    from agentsync.ops import edits
+
+    if call.writes is None:
+        return
+    try:
+        verdict = edits.before(session, call.writes)
+    except UsageError:
+        return  # not a path; the tool will say so itself
+    if isinstance(verdict, edits.Refused):
+        from agentsync.render import locks
+
+        _print(claude.deny(locks.denial(verdict.target.path, verdict.blocked, session.runtime.now())))
+    elif verdict.warn:
+        from agentsync.render import locks
+
+        _print(claude.context(call.event, locks.elsewhere(verdict.warn, session.runtime.now())))
+
+
+def _post_tool_use(session: Session, call: Call) -> None:
+    from agentsync.errors import UsageError
+    from agentsync.ops import edits
+    from agentsync.render import locks
+
+    said = ""
+    if call.writes is not None:
+        try:
+            breach = edits.after(session, call.writes)
+        except UsageError:
+            breach = None
+        if breach is not None:
+            said = locks.breach(breach.blocked, session.runtime.now())
+    _deliver(session, call, said)
+
+
+def _stop(session: Session, call: Call) -> None:
+    session.store.touch(session.me.id)
+    if not call.stop_hook_active:
+        _deliver(session, call)
+
+
+def _session_end(session: Session, call: Call) -> None:
+    from agentsync.ops import agents
+
+    release_all = session.runtime.env.get("AGENT_SYNC_AUTO_RELEASE_LOCKS") == "1"
+    agents.end(session, release_all, continues=call.reason in ("clear", "resume"))
+
+
+HANDLERS: dict[str, Callable[[Session, Call], None]] = {
+    "session-start": _session_start,
+    "user-prompt-submit": _user_prompt_submit,
+    "pre-tool-use": _pre_tool_use,
+    "post-tool-use": _post_tool_use,
+    "stop": _stop,
+    "session-end": _session_end,
+}
+
+
+def _deliver(session: Session, call: Call, said: str = "") -> None:
+    """Tell what waits for the agent, after what this event has to say itself."""
+    from agentsync.clients import claude
+    from agentsync.ops import notices
+    from agentsync.render.messages import told
+
+    with notices.delivery(session) as messages:
+        parts = [part for part in (said, told(messages) if messages else "") if part]
+        if parts:
+            _print(claude.context(call.event, "\n".join(parts)))
+
+
+# ---------------------------------------------------------------- around it
+def _upkeep(session: Session) -> None:
+    if session.store.due_for_compaction:
+        from agentsync.ops import care
+
+        care.compact_if_free(session)
+
+
+def _report(event: str | None, error: Exception, session: Session | None) -> None:
+    """One line on stderr, and one for `doctor`."""
+    from agentsync.errors import AgentSyncError
+
+    what = error.message if isinstance(error, AgentSyncError) else f"{type(error).__name__}: {error}"
+    line = f"hook {event or '?'} failed open: {' '.join(what.split())[:300]}"
+    _say(line)
+    if session is not None:
+        from agentsync.ops import care
+
+        care.note_failure(session, line)
+
+
+def _say(line: str) -> None:
+    try:
+        os.write(2, f"agent-sync: {line}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody listens

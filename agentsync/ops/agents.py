@@ -1,0 +1,141 @@
+"""Coming, staying, going: `register`, `heartbeat`, `whoami`, and the start and end of a client's session."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentsync.core import agents, keys, locks
+from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.paths import Target
+from agentsync.core.records import Agent, Lock
+from agentsync.ops import identity
+from agentsync.store import activity
+
+if TYPE_CHECKING:
+    from agentsync.core.lease import Presence
+    from agentsync.ops.session import Session
+    from agentsync.store.store import Transaction
+
+
+class Whoami(Struct, frozen=True, kw_only=True, gc=False):
+    """Who the caller is."""
+
+    presence: Presence
+    """As on the board; for somebody who is not registered, as it would be."""
+    registered: bool
+    source: str
+
+
+def whoami(session: Session) -> Whoami:
+    """Who the caller is, without registering anybody."""
+    from agentsync.core.lease import Presence
+
+    found = session.store.state().presence(session.me.id) if session.store.exists() else None
+    if found is not None:
+        session.store.touch(session.me.id)
+        return Whoami(presence=found, registered=True, source=session.me.source)
+    now = session.runtime.now()
+    known = agents.enrol(None, identity.facts(session.me, session.runtime, session.place), Stamp(now, 0, ""))
+    return Whoami(presence=Presence(known, "active"), registered=False, source=session.me.source)
+
+
+def register(session: Session, name: str | None = None, role: str | None = None) -> Agent:
+    """Come on the board, or change one's name or role there.
+
+    Raises:
+        UsageError: The name cannot be used.
+    """
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        return enlist(session, tx, name, role)
+
+
+def heartbeat(session: Session) -> Agent:
+    """Give a sign of life; registers who is not on the board yet."""
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        return ensure(session, tx)
+
+
+def ensure(session: Session, tx: Transaction) -> Agent:
+    """The caller's record, with a sign of life; whoever is not on the board, or was thought dead, registers."""
+    found = tx.state.presence(session.me.id)
+    if found is None or found.ended or found.status == "dead":
+        return enlist(session, tx)
+    session.store.touch(session.me.id)
+    return found.agent
+
+
+def enlist(session: Session, tx: Transaction, name: str | None = None, role: str | None = None) -> Agent:
+    """Register within a transaction: the record, what is inherited, and what the others must have locked by now."""
+    state, stamp = tx.state, tx.stamp
+    present = state.presence(session.me.id)
+    known = present.agent if present else state.past_agent(session.me.id)
+    if present is not None and present.status == "dead" and known is not None:
+        known = replace(known, pid=None, pid_start=None, boot_id=None, pid_ns=None)
+    agent = agents.enrol(known, identity.facts(session.me, session.runtime, session.place, name, role), stamp)
+    writes: list[Write] = []
+    others = [p for p in state.presences() if p.agent.id != agent.id]
+    predecessor = next((p.agent for p in others if p.ended and agents.same_client(p.agent, agent)), None)
+    if predecessor is not None:
+        agent, moved = agents.succeed(predecessor, agent, state.locks(), stamp)
+        writes += moved
+        others = [p for p in others if p.agent.id != predecessor.id]
+    if present is None:
+        writes += _catch_up(session, tx, others)
+    writes.append(Put(keys.agent(agent.id), agent))
+    if known is not None and present is None:
+        writes.append(Drop(keys.past_agent(agent.id)))
+    verb = "register" if present is None else "update"
+    tx.commit(verb, f"{agent.name} ({agent.id}) is on the board", writes)
+    return agent
+
+
+def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list[Write]:
+    """Lock what the others edited in the last minutes, while they were alone and took no locks."""
+    config = session.store.config
+    if not config.auto_lock:
+        return []
+    state, stamp = tx.state, tx.stamp
+    ttl = config.auto_lock_minutes * 60
+    taken: dict[str, Lock] = {}
+    for presence in others:
+        if presence.status not in ("active", "idle"):
+            continue
+        for edit in activity.read(session.store.files, presence.agent.id):
+            if edit.verb != "edit" or edit.at + timedelta(seconds=ttl) <= stamp.now:
+                continue
+            if config.class_of(edit.path) != "plain":
+                continue
+            target = Target(scope="file", path=edit.path, worktree=edit.worktree)
+            verdict = locks.judge_edit(state, presence.agent.id, target, config.worktrees == "deny")
+            if verdict.blocked or verdict.covered:
+                continue
+            lock = agents.lock_for_edit(presence.agent, target, edit.at, ttl, stamp)
+            if not any(locks.conflicting(lock, other) for other in taken.values()):
+                taken[keys.lock(lock)] = lock
+    return [Put(key, lock) for key, lock in taken.items()]
+
+
+def end(session: Session, release_all: bool, continues: bool = False) -> tuple[Lock, ...]:
+    """The session says goodbye.
+
+    Args:
+        session: Whose.
+        release_all: Whether locks by hand go too; auto-locks always do.
+        continues: Whether the client goes on with a new session, as after `/clear`.
+
+    Returns:
+        The locks that were released.
+    """
+    if not session.store.exists() or not session.is_registered():
+        return ()
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        found = tx.state.presence(session.me.id)
+        if found is None:
+            return ()
+        released, writes = agents.farewell(found.agent, tx.state.locks(), release_all, continues)
+        tx.commit("end", f"{found.agent.name} ({found.agent.id}) has ended", writes)
+        return released

@@ -1,0 +1,184 @@
+"""An agent edits a file: the judgement before, the record after. This is what hooks call.
+
+Before: denied iff somebody else's live lock covers the file; otherwise, unless the editor is alone, the edit takes a
+short lock of its own. After: the edit is reported, and checked once more, because between the two nobody could fence an
+ordinary write: what slipped through is found here and told to both sides.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentsync.core import keys, locks
+from agentsync.core.locks import Blocked, Conflict, Request
+from agentsync.core.paths import Target, target_of
+from agentsync.store import activity
+from agentsync.store.locate import locate_path, name_in, real_path
+
+if TYPE_CHECKING:
+    from agentsync.core.lease import Held
+    from agentsync.ops.session import Session
+    from agentsync.store.locate import Place
+
+
+class Allowed(Struct, frozen=True, kw_only=True, gc=False):
+    """The edit may go on."""
+
+    target: Target
+    warn: tuple[Held, ...] = ()
+    """Locks on the same path in other worktrees that the editor has not been warned of yet."""
+
+
+class Refused(Struct, frozen=True, kw_only=True, gc=False):
+    """The edit must not happen."""
+
+    target: Target
+    blocked: tuple[Blocked, ...] = ()
+    """Whose locks are in the way; empty when the team requires a lock by hand on this path and there is none."""
+
+
+class Breach(Struct, frozen=True, kw_only=True, gc=False):
+    """An edit happened that should not have."""
+
+    target: Target
+    blocked: tuple[Blocked, ...]
+
+
+def before(session: Session, path: str) -> Allowed | Refused:
+    """Judge an edit that is about to happen.
+
+    Args:
+        session: The editor's.
+        path: As the client gave it: absolute, or relative to the session's working directory.
+
+    Raises:
+        UsageError: It cannot be a path.
+    """
+    session, target = _target(session, path)
+    config = session.store.config
+    kind = config.class_of(target.path)
+    if kind == "ignore":
+        return Allowed(target=target)
+    if session.store.exists() and session.is_alone() and kind != "required":
+        return Allowed(target=target)
+    everywhere = config.worktrees == "deny"
+    state = session.store.state()
+    verdict = locks.judge_edit(state, session.me.id, target, everywhere)
+    if state.damaged:
+        with session.store.transaction(session.me.id, session.timeout) as tx:
+            verdict = tx.ask(lambda state, _: locks.judge_edit(state, session.me.id, target, everywhere))
+    if verdict.blocked:
+        return Refused(target=target, blocked=verdict.blocked)
+    if kind == "required" and not _covered_by_hand(session, target):
+        return Refused(target=target)
+    if not verdict.covered:
+        if config.auto_lock and not session.is_alone():
+            conflict = _auto_lock(session, target, shared=kind == "shared")
+            if conflict is not None:
+                return Refused(target=target, blocked=conflict.blocked)
+        elif not session.is_registered():
+            from agentsync.ops import agents
+
+            agents.register(session)
+    warn = () if config.worktrees == "ignore" else _not_warned_yet(session, target, verdict.elsewhere)
+    return Allowed(target=target, warn=warn)
+
+
+def after(session: Session, path: str) -> Breach | None:
+    """Report an edit that has happened, and look whether it should have.
+
+    Returns:
+        What went wrong, or None.
+    """
+    session, target = _target(session, path)
+    store, config = session.store, session.store.config
+    if not store.exists() or not session.is_registered():
+        from agentsync.ops import agents
+
+        agents.register(session)
+    line = activity.Line(at=session.runtime.now(), verb="edit", path=target.path, worktree=target.worktree)
+    activity.append(store.files, session.me.id, line)
+    kind = config.class_of(target.path)
+    if kind == "ignore" or session.is_alone():
+        return None
+    store.files.touch(keys.exclusive_lock(target))  # an auto-lock lasts from the last edit
+    verdict = locks.judge_edit(store.state(), session.me.id, target, config.worktrees == "deny")
+    blocked = verdict.blocked
+    if not blocked and not verdict.covered and config.auto_lock and kind != "required":
+        conflict = _auto_lock(session, target, shared=kind == "shared")
+        blocked = conflict.blocked if conflict else ()
+    if not blocked:
+        return None
+    _tell_holders(session, target, blocked)
+    return Breach(target=target, blocked=blocked)
+
+
+def _target(session: Session, path: str) -> tuple[Session, Target]:
+    real = real_path(path, session.runtime.cwd)
+    place: Place = locate_path(real, session.place, session.runtime.env)
+    name = name_in(real, place)
+    outside = name.startswith("/")
+    target = Target(scope="file", path=name, worktree=None if outside else place.worktree)
+    return session.at(place), target
+
+
+def _covered_by_hand(session: Session, target: Target) -> bool:
+    touching = session.store.state().touching(target)
+    return any(
+        h.live and h.lock.holder == session.me.id and not h.lock.auto
+        for h in touching
+        if locks.reach_overlap(target, target_of(h.lock))
+    )
+
+
+def _auto_lock(session: Session, target: Target, shared: bool) -> Conflict | None:
+    from agentsync.ops.locks import take
+
+    config = session.store.config
+    request = Request(
+        targets=(target,),
+        mode="shared" if shared else "exclusive",
+        ttl_s=config.auto_lock_minutes * 60,
+        auto=True,
+        all_worktrees=config.worktrees == "deny",
+    )
+    decision = take(session, request)
+    return decision if isinstance(decision, Conflict) else None
+
+
+def _not_warned_yet(session: Session, target: Target, elsewhere: tuple[Held, ...]) -> tuple[Held, ...]:
+    """Once per path and holder: what was said is kept in the activity file."""
+    if not elsewhere:
+        return ()
+    files = session.store.files
+    said = {(line.path, line.holder) for line in activity.read(files, session.me.id) if line.verb == "warned"}
+    new = tuple(held for held in elsewhere if (target.path, held.lock.holder) not in said)
+    for held in new:
+        line = activity.Line(
+            at=session.runtime.now(),
+            verb="warned",
+            path=target.path,
+            worktree=target.worktree,
+            holder=held.lock.holder,
+        )
+        activity.append(files, session.me.id, line)
+    return new
+
+
+def _tell_holders(session: Session, target: Target, blocked: tuple[Blocked, ...]) -> None:
+    from agentsync.core.changes import notices
+    from agentsync.ops import agents
+
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        me = agents.ensure(session, tx)
+        told = {
+            b.held.lock.holder: [
+                f"{target.path} was edited by {me.name} ({me.id}) although you hold {b.held.lock.path}: "
+                f"compare before you go on (git diff -- {target.path})"
+            ]
+            for b in blocked
+        }
+        summary = f"{me.name} ({me.id}) edited {target.path}, held by {', '.join(sorted(told))}"
+        tx.commit("breach", summary, notices(told, tx.stamp))

@@ -1,0 +1,142 @@
+"""Who is calling.
+
+In this order: `AGENT_SYNC_ID`; the host's session (from the hook's payload, else from the variable the host sets for
+the commands it runs) as `<client>-<last 8 of the session id>`; a registered client among the caller's ancestor
+processes; an id of the terminal session. Hooks and commands of one session thus resolve to one agent, and two
+sessions, two terminals included, never share one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentsync.core.agents import RESERVED, Facts
+from agentsync.core.paths import is_valid_id
+from agentsync.errors import UsageError
+from agentsync.store.locate import branch_of
+
+if TYPE_CHECKING:
+    from agentsync.core.lease import Presence
+    from agentsync.runtime import Process, Runtime
+    from agentsync.store.locate import Place
+
+SESSION_VARIABLES = (("CLAUDE_CODE_SESSION_ID", "claude"), ("GEMINI_SESSION_ID", "gemini"))
+"""Variables by which a client tells the commands it runs which session they belong to."""
+
+PID_VARIABLES = {"claude": "CLAUDE_PID"}
+"""Variables that hold the client's own pid."""
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+
+
+class Identity(Struct, frozen=True, kw_only=True, gc=False):
+    """An agent's id and how it was found."""
+
+    id: str
+    source: str
+    """What named it, for people: a variable, the hook's payload, an ancestor process, the terminal."""
+    client: str = "shell"
+    session: str | None = None
+
+
+def id_of_session(client: str, session: str) -> str:
+    """`<client>-<last 8>` of a UUID; of anything else, 8 hex digits of its SHA-256: it must be a safe file name."""
+    if _UUID.fullmatch(session):
+        return f"{client}-{session[-8:].lower()}"
+    import hashlib
+
+    return f"{client}-{hashlib.sha256(session.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+
+
+def identify(
+    runtime: Runtime, presences: list[Presence] | None = None, client: str | None = None, session: str | None = None
+) -> Identity:
+    """Find out who is calling.
+
+    Args:
+        runtime: The machine.
+        presences: Agents on the board, to look for among the caller's ancestors; None = do not look.
+        client: The hook's client, when a hook calls.
+        session: The session id of the hook's payload.
+
+    Raises:
+        UsageError: `AGENT_SYNC_ID` cannot be an agent's id.
+    """
+    if not session:
+        for variable, name in SESSION_VARIABLES:
+            if runtime.env.get(variable):
+                client, session = client or name, runtime.env[variable]
+                source = variable
+                break
+    else:
+        source = "the hook's session_id"
+    chosen = runtime.env.get("AGENT_SYNC_ID")
+    if chosen:
+        if not is_valid_id(chosen) or chosen in RESERVED:
+            raise UsageError(
+                f"AGENT_SYNC_ID={chosen[:80]!r} cannot be an agent's id",
+                "use 1 to 64 of a-z 0-9 . _ - , beginning and ending with a letter or digit",
+            )
+        return Identity(id=chosen, source="AGENT_SYNC_ID", client=client or "shell", session=session or None)
+    if session:
+        client = client or "shell"
+        return Identity(id=id_of_session(client, session), source=source, client=client, session=session)
+    return _ancestor(runtime, presences or []) or _terminal(runtime, client)
+
+
+def _ancestor(runtime: Runtime, presences: list[Presence]) -> Identity | None:
+    by_pid = {
+        p.agent.pid: p.agent for p in presences if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id
+    }
+    for pid, _ in runtime.ancestors() if by_pid else ():
+        agent = by_pid.get(pid)
+        if agent is not None and runtime.life_of(pid, agent.pid_start, agent.boot_id, agent.pid_ns) == "alive":
+            source = f"the {agent.client} process {pid} that runs this"
+            return Identity(id=agent.id, source=source, client=agent.client, session=agent.session)
+    return None
+
+
+def _terminal(runtime: Runtime, client: str | None) -> Identity:
+    import hashlib
+
+    digest = hashlib.sha256(runtime.terminal_key().encode()).hexdigest()[:8]
+    client = client or "shell"
+    return Identity(id=f"{client}-{digest}", source="this terminal session", client=client)
+
+
+def facts(
+    me: Identity, runtime: Runtime, place: Place, name: str | None = None, role: str | None = None
+) -> Facts:
+    """What there is to know of the caller for its record."""
+    process = _client_process(me, runtime)
+    return Facts(
+        id=me.id,
+        name=name,
+        role=role,
+        client=me.client if me.session or me.client != "shell" else None,
+        session=me.session,
+        cwd=runtime.cwd,
+        worktree=place.worktree,
+        branch=branch_of(place.base),
+        host=runtime.host,
+        pid=process.pid if process else None,
+        pid_start=process.start if process else None,
+        boot_id=runtime.boot_id if process else None,
+        pid_ns=runtime.pid_ns if process else None,
+    )
+
+
+def _client_process(me: Identity, runtime: Runtime) -> Process | None:
+    """The long-lived client: by its own variable, else an ancestor of that name. Never a shell in between."""
+    if not me.session:
+        return None
+    stated = runtime.env.get(PID_VARIABLES.get(me.client, ""), "")
+    if stated.isascii() and stated.isdigit() and (process := runtime.process(int(stated))) is not None:
+        return process
+    for pid, program in runtime.ancestors():
+        if program == me.client:
+            return runtime.process(pid)
+    return None

@@ -1,0 +1,206 @@
+"""Taking, giving up, listing and asking about locks: `lock`, `unlock`, `locks`, `check`, `explain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentsync.core import locks
+from agentsync.core.locks import Conflict, Granted, Released, Request, Verdict
+from agentsync.core.policy import MAX_MINUTES
+from agentsync.errors import UsageError
+from agentsync.ops import agents
+from agentsync.ops.session import resolve_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agentsync.core.lease import Held
+    from agentsync.core.paths import Target
+    from agentsync.core.records import Event
+    from agentsync.ops.session import Session
+
+MAX_REASON = 500
+"""Characters of a reason: it is shown to every agent that is refused."""
+
+
+def lock(
+    session: Session,
+    paths: Sequence[str],
+    *,
+    resources: Sequence[str] = (),
+    shared: bool = False,
+    ttl_minutes: int | None = None,
+    reason: str | None = None,
+    task: str | None = None,
+    everywhere: bool = False,
+) -> Granted | Conflict:
+    """Lock all of some files, directories, patterns and resources, or none.
+
+    Args:
+        session: Whose.
+        paths: As typed, relative to the working directory; `@name` is a resource.
+        resources: Names of resources.
+        shared: Whether others may hold shared leases beside.
+        ttl_minutes: Minutes that the lock lasts after the holder's last sign of life; None = the team's setting.
+        reason: Why, for those who are refused.
+        task: The task it is for.
+        everywhere: Whether it binds in all worktrees.
+
+    Raises:
+        UsageError: A path, the reason or the time cannot be used.
+    """
+    if reason is not None and len(reason) > MAX_REASON:
+        raise UsageError(f"the reason has {len(reason)} characters", f"say it in {MAX_REASON}")
+    if ttl_minutes is not None and not 0 < ttl_minutes <= MAX_MINUTES:
+        raise UsageError(f"{ttl_minutes} minutes cannot be a lease", f"give 1 to {MAX_MINUTES} minutes")
+    session, targets = resolve_targets(session, paths, resources, everywhere)
+    config = session.store.config
+    request = Request(
+        targets=targets,
+        mode="shared" if shared else "exclusive",
+        ttl_s=(ttl_minutes or config.ttl_minutes) * 60,
+        reason=reason,
+        task=task,
+        all_worktrees=config.worktrees == "deny",
+    )
+    return take(session, request)
+
+
+def take(session: Session, request: Request) -> Granted | Conflict:
+    """Decide and commit a request for locks."""
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        me = agents.ensure(session, tx)
+        decision = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
+        if isinstance(decision, Granted):
+            verb = "takeover" if decision.taken_over else "auto-lock" if request.auto else "lock"
+            what = ", ".join(granted.path for granted in decision.locks)
+            whose = ", ".join(sorted({f"{old.holder_name} ({old.holder})" for old in decision.taken_over}))
+            from_whom = f" from {whose}" if whose else ""
+            tx.commit(verb, f"{me.name} ({me.id}) locked {what}{from_whom}", decision.writes)
+        return decision
+
+
+def unlock(
+    session: Session,
+    paths: Sequence[str],
+    *,
+    resources: Sequence[str] = (),
+    everything: bool = False,
+    force: bool = False,
+) -> Released | Conflict:
+    """Give up locks, all or none. What is not locked is no error.
+
+    Args:
+        session: Whose.
+        paths: As typed.
+        resources: Names of resources.
+        everything: All of the caller's own locks instead.
+        force: Whether a live lock of somebody else goes too; recorded, and its holder is told.
+
+    Raises:
+        UsageError: A path cannot be one, or nothing was named.
+    """
+    if everything and not paths and not resources:
+        mine = [held.lock for held in session.store.state().locks() if held.lock.holder == session.me.id]
+        from agentsync.core.paths import target_of
+
+        targets: tuple[Target, ...] = tuple(target_of(lock) for lock in mine)
+    else:
+        session, targets = resolve_targets(session, paths, resources)
+    if not session.store.exists():
+        return Released(locks=())
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        me = agents.ensure(session, tx)
+        decision = tx.ask(lambda state, stamp: locks.release(state, me, targets, force, stamp))
+        if isinstance(decision, Released):
+            what = ", ".join(dropped.path for dropped in decision.locks)
+            foreign = any(dropped.holder != me.id for dropped in decision.locks)
+            verb = "force-unlock" if force and foreign else "unlock"
+            tx.commit(verb, f"{me.name} ({me.id}) released {what}", decision.writes)
+        return decision
+
+
+def held(session: Session) -> list[Held]:
+    """All locks that have not expired, by path. A lock whose holder is gone is among them: it is on disk."""
+    state = session.store.state()
+    session.store.touch(session.me.id)
+    return [lock for lock in state.locks() if state.now < lock.until]
+
+
+class Checked(Struct, frozen=True, kw_only=True, gc=False):
+    """What an edit of one path by the caller would meet."""
+
+    target: Target
+    verdict: Verdict
+
+
+def check(session: Session, paths: Sequence[str]) -> list[Checked]:
+    """Who would be refused: judge an edit of each path as the hook would, and change nothing.
+
+    Raises:
+        UsageError: A path cannot be one, or none was named.
+    """
+    found = []
+    for typed in paths:
+        there, targets = resolve_targets(session, [typed])
+        everywhere = there.store.config.worktrees == "deny"
+        state = there.store.state()
+        found += [
+            Checked(target=t, verdict=locks.judge_edit(state, session.me.id, t, everywhere)) for t in targets
+        ]
+    if not found:
+        raise UsageError("nothing to check was named", "for example: agent-sync check src/app.py")
+    return found
+
+
+class Story(Struct, frozen=True, kw_only=True, gc=False):
+    """What there is to tell about a path."""
+
+    target: Target
+    held: tuple[Held, ...]
+    """Locks that touch the path, live or not, in whatever worktree."""
+    verdict: Verdict
+    events: tuple[Event, ...]
+    """The last events that changed a lock on it, newest first."""
+
+
+def explain(session: Session, path: str, count: int = 5) -> Story:
+    """The story of a path: who holds it, what happened to it last.
+
+    Args:
+        session: Who asks.
+        path: As typed.
+        count: How many events to tell at most.
+    """
+    from agentsync.core.paths import encode_target, overlap, target_of
+    from agentsync.core.records import Lock
+    from agentsync.errors import DamagedRecordError
+    from agentsync.store import codec, log
+
+    there, (target,) = resolve_targets(session, [path])
+    state = there.store.state()
+    name = encode_target(target.scope, target.path)
+
+    def concerns(event: Event) -> bool:
+        for change in event.changes:
+            if change.drop is not None and change.drop.startswith("locks/") and f"/{name}" in change.drop:
+                return True
+            if change.put is not None and change.put.startswith("locks/"):
+                try:
+                    put = codec.decode(bytes(change.record), Lock, change.put)
+                except DamagedRecordError:
+                    continue
+                if overlap(target_of(put), target):
+                    return True
+        return False
+
+    events = [event for event in log.tail(there.store.files, 512) if concerns(event)]
+    everywhere = there.store.config.worktrees == "deny"
+    return Story(
+        target=target,
+        held=tuple(state.touching(target)),
+        verdict=locks.judge_edit(state, session.me.id, target, everywhere),
+        events=tuple(events[:count]),
+    )

@@ -1,0 +1,1 @@
+"""Records and outcomes to text, for people, models and scripts. Pure; shared by all edges."""

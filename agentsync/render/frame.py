@@ -1,0 +1,54 @@
+"""Other agents' words, made harmless before a model or a terminal sees them.
+
+Whatever another agent wrote (names, reasons, paths, branches) is data. Towards a model it stands inside a frame that
+says so, one value per line; nothing in it can start a line, close the frame, or steer a terminal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+OPEN = '<agent-sync-state trust="untrusted">'
+CLOSE = "</agent-sync-state>"
+
+SHELL_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-")
+
+
+def escape(text: str, limit: int = 0) -> str:
+    """One line, printable: what does not print (controls, line ends, bidi and zero-width characters, surrogates) is
+    written as an escape.
+
+    Args:
+        text: Anybody's words.
+        limit: Characters to keep; the rest becomes `…`. 0 = all.
+    """
+    if limit and len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def shorten_path(path: str, limit: int = 160) -> str:
+    """A path with its middle left out when it is long: both ends tell more than the beginning."""
+    path = escape(path)
+    if len(path) <= limit:
+        return path
+    half = (limit - 1) // 2
+    return f"{path[:half]}…{path[-half:]}"
+
+
+def framed(lines: Iterable[str]) -> str:
+    """Lines inside the frame. They must be escaped already; angle brackets are neutralised here."""
+    inner = [line.replace("<", "&lt;").replace(">", "&gt;") for line in lines]
+    return "\n".join([OPEN, *inner, CLOSE])
+
+
+def quoted(path: str) -> str | None:
+    """A path as it can be typed in any shell; None when that would take more than plain quotes."""
+    if path and SHELL_SAFE.issuperset(path) and not path.startswith("-"):
+        return path
+    return f"'{path}'" if path.isprintable() and "'" not in path and len(path) < 200 else None

@@ -1,0 +1,82 @@
+"""Outcomes as JSON values: the records as they are on disk, an agent's status as it is now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
+
+from agentsync.core.lease import visible_status
+
+if TYPE_CHECKING:
+    from agentsync.core.lease import Presence
+    from agentsync.core.locks import Blocked
+    from agentsync.errors import AgentSyncError
+    from agentsync.ops.agents import Whoami
+    from agentsync.ops.locks import Checked, Story
+    from agentsync.ops.status import Overview
+
+
+def dump(value: object) -> str:
+    """Two-space indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def agent(presence: Presence) -> Any:
+    """An agent's record with its present status and heartbeat."""
+    return replace(presence.agent, status=visible_status(presence))
+
+
+def whoami(answer: Whoami) -> dict[str, Any]:
+    """The agent record plus `registered` and `source`."""
+    record: dict[str, Any] = msgspec.to_builtins(agent(answer.presence))
+    return {**record, "registered": answer.registered, "source": answer.source}
+
+
+def overview(board: Overview) -> dict[str, Any]:
+    """`status --json`. Tasks and decisions are part of its documented shape."""
+    return {
+        "you": whoami(board.you),
+        "agents": [agent(p) for p in board.agents],
+        "locks": [held.lock for held in board.locks],
+        "tasks": [],
+        "decisions": [],
+        "unread": board.unread,
+        "revision": board.revision,
+    }
+
+
+def checked(answer: Checked) -> dict[str, Any]:
+    """One path of `check --json`."""
+    verdict = answer.verdict
+    return {
+        "kind": "check",
+        "path": answer.target.path,
+        "refused": bool(verdict.blocked),
+        "yours": verdict.covered,
+        "held_by": [b.held.lock for b in verdict.blocked],
+        "elsewhere": [held.lock for held in verdict.elsewhere],
+    }
+
+
+def story(answer: Story) -> dict[str, Any]:
+    """`explain --json`."""
+    return {
+        "kind": "explanation",
+        "path": answer.target.path,
+        "scope": answer.target.scope,
+        "refused": bool(answer.verdict.blocked),
+        "locks": [held.lock for held in answer.held],
+        "events": list(answer.events),
+    }
+
+
+def error(problem: AgentSyncError) -> dict[str, Any]:
+    """The JSON error object."""
+    return {"kind": "error", "code": problem.code, "message": problem.message, "hint": problem.hint}
+
+
+def refused(message: str, hint: str, blocked: tuple[Blocked, ...]) -> dict[str, Any]:
+    """The JSON error object of a conflict, with the locks that are in the way."""
+    return {"kind": "error", "code": 3, "message": message, "hint": hint, "locks": [b.held.lock for b in blocked]}

@@ -1,0 +1,114 @@
+"""The board as text: a table for people, terse Markdown for a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentsync.render import locks
+from agentsync.render.frame import escape, framed, shorten_path
+from agentsync.render.table import aligned
+from agentsync.render.times import ago
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from agentsync.core.lease import Presence
+    from agentsync.ops.status import Overview
+
+COLOURS = {"active": "32", "idle": "36", "stale": "33", "offline": "90", "dead": "31"}
+"""SGR codes by status: green, cyan, yellow, grey, red."""
+
+MAX_COMPACT = 2000
+"""Characters of the text that a new session gets."""
+
+
+def table(board: Overview, now: datetime, colour: bool) -> list[str]:
+    """Everything, aligned, one line each."""
+    paint: Callable[[str, str], str] = _paint if colour else lambda text, _code: text
+    lines = [
+        f"{_count(len(board.agents), 'agent')}, {_count(len(board.locks), 'lock')}, revision {board.revision}"
+        + (f", {_count(board.unread, 'notice')} waiting for you" if board.unread else "")
+    ]
+    if not board.agents:
+        lines.append("Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand.")
+    else:
+        lines += ["", paint("AGENTS", "1")]
+        rows = [_agent_row(p, board.you.presence.agent.id, now) for p in board.agents]
+        for text, presence in zip(aligned(rows), board.agents, strict=True):
+            lines.append(text.replace(f" {presence.status} ", " " + paint(presence.status, _code(presence)) + " ", 1))
+    if board.locks:
+        lines += ["", paint("LOCKS", "1"), *aligned([locks.row(held, now) for held in board.locks])]
+    return lines
+
+
+def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
+    """Terse Markdown inside a frame, at most `limit` characters; what does not fit is counted."""
+    me = board.you.presence.agent.id
+    name = escape(board.you.presence.agent.name, 64)
+    head = [f"You are {name} ({me})." if board.you.registered else "You are not registered."]
+    others = [p for p in board.agents if p.agent.id != me]
+    entries = [f"- agent {_who(p)}: {p.status}, {ago(p.agent.last_seen, now)}" for p in others]
+    for held in board.locks:
+        holder = "you" if held.lock.holder == me else locks.who(held)
+        free = "" if held.live else ", free to take"
+        reason = f": {escape(held.lock.reason, 80)}" if held.lock.reason else ""
+        entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
+    if board.unread:
+        entries.append(f"- {_count(board.unread, 'notice')} waiting")
+    return _fit(head, entries, limit)
+
+
+def _fit(head: list[str], entries: list[str], limit: int) -> str:
+    shown = list(entries)
+    while True:
+        more = [f"- and {len(entries) - len(shown)} more: agent-sync status"] if len(shown) < len(entries) else []
+        text = framed([*head, *shown, *more])
+        if len(text) <= limit or not shown:
+            return text
+        shown.pop()
+
+
+def _agent_row(presence: Presence, me: str, now: datetime) -> list[str]:
+    agent = presence.agent
+    where = escape(agent.worktree or "", 40)
+    branch = escape(agent.branch or "", 40)
+    return [
+        escape(agent.name, 32) + (" (you)" if agent.id == me else ""),
+        agent.id,
+        escape(agent.client, 16),
+        f" {presence.status} ",
+        ago(agent.last_seen, now),
+        " ".join(part for part in (branch, f"[{where}]" if where else "") if part),
+        escape(agent.role or "", 40),
+    ]
+
+
+def _who(presence: Presence) -> str:
+    agent = presence.agent
+    role = f", {escape(agent.role, 40)}" if agent.role else ""
+    return f"{escape(agent.name, 64)} ({agent.id}, {escape(agent.client, 16)}{role})"
+
+
+def _code(presence: Presence) -> str:
+    return COLOURS[presence.status]
+
+
+def _paint(text: str, code: str) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def greeting(board: Overview, now: datetime) -> str:
+    """What a session is told at its start, at most `MAX_COMPACT` characters; nothing when nothing is going on."""
+    if len(board.agents) <= 1 and not board.locks and not board.unread:
+        return ""
+    advice = (
+        "Other agents work in this repository. An edit of a file that one of them holds is refused with the reason; "
+        "your own edits lock their files by themselves. `agent-sync lock PATH --reason …` holds files for longer, "
+        "`agent-sync status` shows everything."
+    )
+    return advice + "\n" + compact(board, now, MAX_COMPACT - len(advice) - 1)

@@ -1,0 +1,20 @@
+"""Aligned columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
+    """Rows as lines with aligned cells; columns that are empty throughout are left out."""
+    if not rows:
+        return []
+    used = [i for i in range(len(rows[0])) if any(row[i] for row in rows)]
+    widths = [max(len(row[i]) for row in rows) for i in used]
+    return [
+        (indent + "  ".join(row[i].ljust(width) for i, width in zip(used, widths, strict=True))).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,50 @@
+"""Edits as the gate reports them: one line each in `activity/<agent>.ndjson`, also the agent's heartbeat.
+
+Best effort: a crash may tear a line, and readers skip what they cannot read. Nothing is decided by these files alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agentsync.core import keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentsync.store.files import Files
+
+MAX_BYTES = 1 << 24
+"""Bytes of the largest activity file that is read; compaction keeps them far smaller."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing an agent did. `verb` is edit, or warned: it was told of `holder`'s lock in another worktree."""
+
+    at: datetime
+    verb: str
+    path: str
+    worktree: str | None = None
+    holder: str | None = None
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Line)
+
+
+def append(files: Files, agent_id: str, line: Line) -> None:
+    """Report something. Durability E."""
+    files.append(keys.activity(agent_id), _encoder.encode(line) + b"\n")
+
+
+def read(files: Files, agent_id: str) -> Iterator[Line]:
+    """What an agent reported, oldest first."""
+    content = files.read(keys.activity(agent_id), cap=MAX_BYTES)
+    for line in content.data.splitlines() if content else ():
+        try:
+            yield _decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue

@@ -1,0 +1,83 @@
+"""Records to bytes and back.
+
+Encoding is two-space indented JSON with `kind` and `v` first. Decoding tells four cases apart, because they need
+different care: fine; written by a newer version (readable as far as we know it, never rewritten); void (empty or NULs:
+normal after a power cut); damaged.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TypeVar
+
+import msgspec
+
+from agentsync.core.records import VERSION, Record
+from agentsync.errors import DamagedRecordError, NewerRecordError
+
+R = TypeVar("R", bound=Record)
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """What can be read of any record, whatever its kind and version."""
+
+    kind: str
+    v: int
+
+
+_encoder = msgspec.json.Encoder()
+
+
+@cache
+def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
+    return msgspec.json.Decoder(kind)
+
+
+def encode(record: Record) -> bytes:
+    """The file content of a record."""
+    return pretty(_encoder.encode(record))
+
+
+def compact(record: Record) -> bytes:
+    """The same in one line, as it stands inside an event."""
+    return _encoder.encode(record)
+
+
+def pretty(data: bytes) -> bytes:
+    """Two-space indented JSON that ends in a newline."""
+    return msgspec.json.format(data, indent=2) + b"\n"
+
+
+def decode(data: bytes, kind: type[R], where: str) -> R:
+    """Read a record of a known kind.
+
+    Args:
+        data: The file's content.
+        kind: The class expected.
+        where: The key, for messages.
+
+    Raises:
+        NewerRecordError: A newer version wrote it, in a way that we cannot read.
+        DamagedRecordError: It is void or not a record of this kind.
+    """
+    try:
+        return _decoder(kind).decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if _is_newer(data):
+            raise NewerRecordError(
+                f"{where} was written by a newer agent-sync", "upgrade this one: pipx upgrade agentsync"
+            ) from None
+        what = "is empty" if not data.strip(b"\0 \n") else f"cannot be read ({error})"
+        raise DamagedRecordError(f"{where} {what}", "agent-sync doctor tells more") from None
+
+
+def _is_newer(data: bytes) -> bool:
+    try:
+        return _envelope_decoder().decode(data).v > VERSION
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+@cache
+def _envelope_decoder() -> msgspec.json.Decoder[Envelope]:
+    return msgspec.json.Decoder(Envelope)

@@ -1,0 +1,124 @@
+"""Compaction: keep the directories small, lose nothing that was acknowledged.
+
+Events older than the newest `KEEP` move to the archive: one file, linked and synced, and only then are the log's files
+unlinked, oldest first. A crash at any point leaves duplicates, never holes; the next run clears what is archived twice.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agentsync.core import agents, keys
+from agentsync.store import log
+from agentsync.store.setup import BALLAST, BALLAST_BYTES
+
+if TYPE_CHECKING:
+    from agentsync.store.store import Store, Transaction
+
+KEEP = 256
+"""Events that stay in the log, one file each."""
+
+ORPHAN_S = 3600.0
+"""Age in seconds after which a file in `tmp/` belongs to nobody."""
+
+ACTIVITY_BYTES = 1 << 18
+"""An activity file beyond this size is cut to its newer half."""
+
+
+class Compacted(Struct, frozen=True, kw_only=True, gc=False):
+    """What a run did."""
+
+    archived: int
+    """Events moved to the archive."""
+    departed: int
+    """Records of agents and locks dropped because nobody is behind them any more."""
+    orphans: int
+    """Files removed from `tmp/`."""
+    revision: int
+
+
+def compact(store: Store, tx: Transaction) -> Compacted:
+    """Fold, sweep and tidy. Call with the guard held."""
+    files = store.files
+    if files.status(BALLAST) is not None:
+        files.unlink(BALLAST)
+    archived = _fold(store)
+    state = tx.state
+    writes = agents.sweep(state.presences(), state.locks(), keep=None)
+    tx.commit("sweep", "tidied up after agents that are gone", writes)
+    orphans = _clear_tmp(store)
+    _trim_activity(store)
+    try:
+        files.replace(files.write_temp(bytes(BALLAST_BYTES), sync=False), BALLAST)
+    except OSError:
+        store.warnings.append("the disk is too full for the ballast file; compaction will have less room next time")
+    return Compacted(archived=archived, departed=len(writes), orphans=orphans, revision=store.revision())
+
+
+def _fold(store: Store) -> int:
+    files = store.files
+    ranges = log.archives(files)
+    newest_archived = max((last for _, last in ranges), default=0)
+    revisions = log.revisions(files)
+    keep_from = store.revision() - KEEP + 1
+    for revision in revisions:
+        if revision <= newest_archived:
+            files.unlink(keys.event(revision))  # left over from a run that died between link and unlink
+    todo = [revision for revision in revisions if newest_archived < revision < keep_from]
+    if len(todo) < 2:
+        return 0
+    lines = []
+    for revision in todo:
+        content = files.read(keys.event(revision))
+        if content is not None:
+            lines.append(_one_line(content.data))
+    archive = keys.archive(todo[0], todo[-1])
+    files.link(files.write_temp(b"".join(lines), sync=True), archive)
+    files.sync_directory("archive")
+    for revision in todo:
+        files.unlink(keys.event(revision))
+    return len(todo)
+
+
+def _one_line(data: bytes) -> bytes:
+    import msgspec
+
+    try:
+        return msgspec.json.format(data, indent=-1) + b"\n"
+    except msgspec.MsgspecError:
+        return data.replace(b"\n", b" ") + b"\n"  # damaged: kept as it is for whoever looks
+
+
+def _clear_tmp(store: Store) -> int:
+    """Remove orphans, by the file system's own clock: a file made just now tells the time."""
+    files = store.files
+    probe = files.write_temp(b"", sync=False)
+    status = files.status(probe)
+    files.unlink(probe)
+    if status is None:
+        return 0
+    removed = 0
+    for name in files.names("tmp"):
+        found = files.status(f"tmp/{name}")
+        if found is not None and status.st_mtime - found.st_mtime > ORPHAN_S:
+            removed += files.unlink(f"tmp/{name}")
+    return removed
+
+
+def _trim_activity(store: Store) -> None:
+    files = store.files
+    for name in files.names("activity"):
+        key = f"activity/{name}"
+        found = files.status(key)
+        if found is None or found.st_size <= ACTIVITY_BYTES:
+            continue
+        content = files.read(key, cap=1 << 30)
+        if content is not None:
+            half = content.data[len(content.data) // 2 :]
+            temp = files.write_temp(half[half.find(b"\n") + 1 :], sync=False)
+            os.utime(files.path(temp), (content.mtime, content.mtime))  # trimming is no sign of life
+            files.replace(temp, key)
+

@@ -1,0 +1,198 @@
+"""File primitives below one directory: the only code that links, replaces, renames or unlinks.
+
+Keys are relative paths with `/`. Nothing follows a symlink at its last component, opens anything but regular files, or
+reads more than a cap; files are made 0600 and directories 0700 whatever the umask. A test may pass another object with
+these methods: to fail, to crash, or to interleave.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import NamedTuple
+
+from agentsync.errors import UnusableError
+
+MAX_RECORD = 1 << 20
+"""Bytes of the largest file that is read as a record."""
+
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+class Content(NamedTuple):
+    """What a file held, and when it was last touched."""
+
+    data: bytes
+    mtime: float
+    """Seconds since the epoch, by the file system's clock."""
+
+
+class Files:
+    """Primitives on the files below `root`. Every method may raise `OSError`, with the path in it."""
+
+    def __init__(self, root: str, label: str) -> None:
+        self.root = root
+        self._label = label
+        self._serial = 0
+
+    def path(self, key: str) -> str:
+        """The absolute path of a key."""
+        return f"{self.root}/{key}"
+
+    def read(self, key: str, cap: int = MAX_RECORD) -> Content | None:
+        """The content of a regular file, or None when there is no such file.
+
+        Raises:
+            UnusableError: It is a symlink, no regular file, or larger than `cap` bytes.
+        """
+        path = self.path(key)
+        try:
+            fd = os.open(path, _READ)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise UnusableError(f"{path} is not a regular file", _STRANGE) from None
+            raise
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise UnusableError(f"{path} is not a regular file", _STRANGE)
+            if status.st_size > cap:
+                raise UnusableError(f"{path} has {status.st_size} bytes, more than any record", _STRANGE)
+            chunks = []
+            while chunk := os.read(fd, 1 << 16):
+                chunks.append(chunk)
+            return Content(b"".join(chunks), status.st_mtime)
+        finally:
+            os.close(fd)
+
+    def status(self, key: str) -> os.stat_result | None:
+        """`lstat` of a key; None when there is nothing."""
+        try:
+            return os.lstat(self.path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self, key: str) -> list[str]:
+        """Names in a directory, unordered; none when it does not exist. A listing is no snapshot."""
+        try:
+            return os.listdir(self.path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def write_temp(self, data: bytes, sync: bool) -> str:
+        """Write a new file in `tmp/`, on disk when this returns if `sync`.
+
+        Returns:
+            Its key.
+        """
+        self._serial += 1
+        key = f"tmp/{self._label}-{self._serial}"
+        fd = os.open(self.path(key), _CREATE, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            if sync:
+                _sync(fd)
+        finally:
+            os.close(fd)
+        return key
+
+    def link(self, temp: str, key: str) -> bool:
+        """Publish a temporary file under a name that must not exist yet; False when it does. Consumes the file."""
+        source, target = self.path(temp), self.path(key)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            os.unlink(source)
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS or os.path.lexists(target):
+                raise
+            os.rename(source, target)  # no hard links here; whoever calls holds the guard, so nobody comes between
+            return True
+        os.unlink(source)
+        return True
+
+    def replace(self, temp: str, key: str) -> None:
+        """Publish a temporary file under a name, over what is there."""
+        os.replace(self.path(temp), self.path(key))
+
+    def rename(self, key: str, to: str) -> None:
+        """Move a file within the directory."""
+        os.rename(self.path(key), self.path(to))
+
+    def unlink(self, key: str) -> bool:
+        """Remove a file; False when it was already gone."""
+        try:
+            os.unlink(self.path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def remove_empty(self, key: str) -> None:
+        """Remove a directory if it is empty."""
+        try:
+            os.rmdir(self.path(key))
+        except OSError:
+            pass  # not empty, or already gone: both are fine
+
+    def make_directory(self, key: str) -> None:
+        """Make a directory (0700) and those above it, down from `root`; existing ones are fine."""
+        path = self.root
+        for part in ("", *key.split("/")):
+            path = f"{path}/{part}" if part else path
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                continue
+
+    def touch(self, key: str) -> bool:
+        """Set a file's mtime to now; False when there is no such file."""
+        try:
+            os.utime(self.path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def append(self, key: str, line: bytes) -> None:
+        """Add a line by one write. A crash may tear it, so nothing that matters is kept this way."""
+        fd = os.open(self.path(key), _APPEND, 0o600)
+        try:
+            os.write(fd, line)
+        finally:
+            os.close(fd)
+
+    def sync_directory(self, key: str) -> None:
+        """Make the names in a directory durable. Worth nothing unless the files were synced first."""
+        fd = os.open(self.path(key), os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+_STRANGE = "nothing of ours looks like that: see what it is and remove it"
+
+
+def _sync(fd: int) -> None:
+    """Force a file to the disk. On macOS `fsync` stops at the drive's cache; F_FULLFSYNC goes through it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        os.fsync(fd)
+        return
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is None:
+        os.fsync(fd)
+        return
+    try:
+        fcntl.fcntl(fd, full)
+    except OSError:  # a file system that does not know it
+        os.fsync(fd)

@@ -1,0 +1,115 @@
+"""The log: one file per committed transaction, dense revisions, `ls log | tail` is the feed.
+
+Older events are folded into `archive/<first>-<last>.ndjson` by compaction. A revision is looked up by its exact name,
+first in the log, then in the archive; a listing only says where to begin, because a listing is no snapshot and absence
+in one proves nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from agentsync.core import keys
+from agentsync.core.records import Event
+from agentsync.errors import DamagedRecordError
+from agentsync.store import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentsync.store.files import Files
+
+MAX_ARCHIVE = 1 << 28
+"""Bytes of the largest archive that is read."""
+
+_EVENT = re.compile(r"([0-9]{12})\.json")
+_ARCHIVE = re.compile(r"([0-9]{12})-([0-9]{12})\.ndjson")
+
+
+def revisions(files: Files) -> list[int]:
+    """Revisions that a listing of the log shows, ascending."""
+    return sorted(int(match[1]) for name in files.names("log") if (match := _EVENT.fullmatch(name)))
+
+
+def archives(files: Files) -> list[tuple[int, int]]:
+    """Ranges that a listing of the archive shows, ascending."""
+    found = (_ARCHIVE.fullmatch(name) for name in files.names("archive"))
+    return sorted((int(match[1]), int(match[2])) for match in found if match)
+
+
+def head(files: Files, hint: int = 0) -> int:
+    """The newest revision; 0 for a new store.
+
+    Args:
+        files: The store's files.
+        hint: A revision that once was the head; saves the listing when it is still there.
+    """
+    newest = hint
+    if not hint or files.status(keys.event(hint)) is None:
+        seen = revisions(files)
+        newest = seen[-1] if seen else max((last for _, last in archives(files)), default=0)
+    while files.status(keys.event(newest + 1)) is not None:
+        newest += 1
+    return newest
+
+
+def read(files: Files, revision: int) -> Event | None:
+    """The event with this revision from the log; None when it is not there (archived, or not yet written).
+
+    Raises:
+        DamagedRecordError: The file cannot be read as an event.
+    """
+    content = files.read(keys.event(revision))
+    return None if content is None else codec.decode(content.data, Event, keys.event(revision))
+
+
+def since(files: Files, revision: int) -> Iterator[Event]:
+    """All events after `revision`, in order, from the archive and the log; a damaged one is left out."""
+    wanted = revision + 1
+    while True:
+        try:
+            event = read(files, wanted)
+        except DamagedRecordError:
+            wanted += 1
+            continue
+        if event is not None:
+            yield event
+            wanted += 1
+            continue
+        # Compaction publishes the archive before it unlinks, so what left the log is in the archive by now.
+        archived = next(((a, b) for a, b in archives(files) if a <= wanted <= b), None)
+        if archived is None:
+            later = [r for r in revisions(files) if r > wanted]
+            if not later or files.status(keys.event(wanted)) is not None:
+                return
+            wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
+            continue
+        for event in _archived(files, *archived):
+            if event.rev >= wanted:
+                yield event
+                wanted = event.rev + 1
+        wanted = max(wanted, archived[1] + 1)
+
+
+def tail(files: Files, count: int) -> list[Event]:
+    """The newest `count` events that are still in the log, newest first."""
+    events = []
+    newest = head(files)
+    for revision in range(newest, max(newest - count, 0), -1):
+        try:
+            event = read(files, revision)
+        except DamagedRecordError:
+            continue
+        if event is not None:
+            events.append(event)
+    return events
+
+
+def _archived(files: Files, first: int, last: int) -> Iterator[Event]:
+    content = files.read(keys.archive(first, last), cap=MAX_ARCHIVE)
+    for line in content.data.splitlines() if content else ():
+        try:
+            yield codec.decode(line, Event, keys.archive(first, last))
+        except DamagedRecordError:
+            continue

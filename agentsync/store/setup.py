@@ -1,0 +1,148 @@
+"""Making a state directory, and making sure that it is the one it says it is."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from agentsync.core import keys
+from agentsync.core.records import Format
+from agentsync.errors import DamagedRecordError, UnusableError
+from agentsync.store import codec
+from agentsync.store.locate import STATE, find_repository
+
+if TYPE_CHECKING:
+    from agentsync.store.store import Store
+
+PYTHON = "python"
+"""Name of the file that tells the gate which interpreter runs agent-sync on this machine."""
+
+BALLAST = "ballast"
+BALLAST_BYTES = 1 << 16
+"""Freed before compaction, so that a full disk can still be compacted."""
+
+README = """\
+This directory is how the coding agents of this repository coordinate (https://pypi.org/project/agentsync/).
+Every file is a record that you can read: `ls locks` is the lock table, `ls log | tail` the feed.
+
+  agents/     who is here        locks/      what is held: %2F is a slash, @name a resource
+  log/        what happened      inbox/      what an agent will be told next
+  archive/    older events       quarantine/ files that could not be read
+  activity/   edits, best effort tmp/        files on their way
+
+Nothing here is tracked by git. When no agent runs it is safe to delete all of it.
+"""
+
+
+def create(store: Store) -> None:
+    """Make the directory, safely beside others who do the same.
+
+    Raises:
+        UnusableError: It is tracked by git.
+    """
+    from agentsync.store.store import DIRECTORIES
+
+    refuse_tracked(store)
+    files = store.files
+    os.makedirs(os.path.dirname(store.place.state), exist_ok=True)
+    for name in ("tmp", *DIRECTORIES):
+        files.make_directory(name)
+    _publish(store, ".gitignore", b"*\n")
+    _publish(store, "README", README.encode())
+    _publish(store, BALLAST, bytes(BALLAST_BYTES))
+    write_python(store)
+    inode = os.stat(store.place.state).st_ino
+    made = Format(store=store.runtime.random_id(10), inode=inode, created_at=store.runtime.now())
+    files.link(files.write_temp(codec.encode(made), sync=True), keys.FORMAT)  # last: it says that all is there
+
+
+def write_python(store: Store) -> None:
+    """Tell the gate which interpreter to start. Rewritten when another installation takes over."""
+    wanted = (store.runtime.python + "\n").encode("utf-8", "surrogateescape")
+    content = store.files.read(PYTHON)
+    if content is None or content.data != wanted:
+        store.files.replace(store.files.write_temp(wanted, sync=False), PYTHON)
+
+
+def _publish(store: Store, key: str, data: bytes) -> None:
+    if store.files.status(key) is None:
+        store.files.link(store.files.write_temp(data, sync=False), key)
+
+
+def verified_format(store: Store) -> Format:
+    """The store's format record, made anew when the directory is a copy. Call with the guard held.
+
+    A copy (of a backup, or with `cp -r`) keeps its records but gets a new id, and the agents and locks of the original
+    are dropped: their owners work elsewhere.
+
+    Raises:
+        UnusableError: The directory came with a clone: it is tracked by git.
+        NewerRecordError: A newer version made it.
+    """
+    files = store.files
+    inode = os.stat(store.place.state).st_ino
+    content = files.read(keys.FORMAT)
+    found: Format | None = None
+    if content is not None:
+        try:
+            found = codec.decode(content.data, Format, keys.FORMAT)
+        except DamagedRecordError as error:
+            store.warnings.append(f"{error.message}: made anew")
+    if found is not None and found.inode == inode:
+        return found
+    refuse_tracked(store)
+    made = Format(store=store.runtime.random_id(10), inode=inode, created_at=store.runtime.now())
+    if found is not None:
+        for key in [*_records_below(store, "agents"), *_records_below(store, "locks"), keys.INTENT]:
+            files.unlink(key)
+        store.warnings.append(f"{store.place.state} is a copy: its agents and locks were dropped")
+    files.replace(files.write_temp(codec.encode(made), sync=True), keys.FORMAT)
+    return made
+
+
+def _records_below(store: Store, key: str) -> list[str]:
+    found = []
+    for name in store.files.names(key):
+        below = f"{key}/{name}"
+        found += [below] if name.endswith(".json") else _records_below(store, below)
+    return found
+
+
+def refuse_tracked(store: Store) -> None:
+    """Refuse a state directory that git tracks: it would carry one machine's locks to another.
+
+    Raises:
+        UnusableError: The index has a file below it.
+    """
+    repository = find_repository(store.place.base)
+    if repository is None or not store.place.state.startswith(repository.top + "/"):
+        return
+    relative = os.path.relpath(store.place.state, repository.top)
+    if _is_indexed(repository.git_dir, relative):
+        raise UnusableError(
+            f"{store.place.state} is tracked by git, and state must not travel with commits",
+            f"git rm -r --cached {relative or STATE}, commit, and run the command again",
+        )
+
+
+def _is_indexed(git_dir: str, relative: str) -> bool:
+    """Whether the index names a file below `relative`. Reads the index as bytes; version 4 shortens names, so ask git."""
+    try:
+        with open(f"{git_dir}/index", "rb") as file:
+            index = file.read()
+    except OSError:
+        return False
+    if index[4:8] != b"\0\0\0\x04":
+        return f"{relative}/".encode("utf-8", "surrogateescape") in index
+    import subprocess
+
+    try:
+        listed = subprocess.run(
+            ["git", "--git-dir", git_dir, "ls-files", "-z", "--", f":(top){relative}"],
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return bool(listed.stdout)

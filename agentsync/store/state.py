@@ -1,0 +1,205 @@
+"""What is on the board now: lazy reads of records, judged by the clock.
+
+A decision about one path among ten thousand locks reads the file of that name, those of its directories, and the few
+patterns; nothing else. Reading takes no guard; inside a transaction the same object reads a state that stands still.
+Records that cannot be decoded are remembered in `damaged` and read as absent.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
+
+from agentsync.core import keys, lease
+from agentsync.core.paths import Target, decode, encode, encode_target, overlap, parents
+from agentsync.core.records import Agent, Lock, Message, Record
+from agentsync.errors import DamagedRecordError, NewerRecordError
+from agentsync.store import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from agentsync.core.lease import Held, Life, Presence
+    from agentsync.core.policy import Config
+    from agentsync.store.files import Files
+
+R = TypeVar("R", bound=Record)
+
+_HOLDER_MARK = "~"
+"""Separates path and holder in the name of a shared lease. No encoded path has it but as its first character."""
+
+
+class State:
+    """One look at the board. Make a new one for the next question: what was read is kept."""
+
+    def __init__(self, files: Files, now: datetime, config: Config, life_of: Callable[[Agent], Life]) -> None:
+        self.now = now
+        self.config = config
+        self.damaged: dict[str, str] = {}
+        """Keys of records that could not be decoded, with the reason."""
+        self.newer: set[str] = set()
+        """Keys of records that a newer version wrote; nobody may overwrite them."""
+        self._files = files
+        self._life_of = life_of
+        self._presences: dict[str, Presence | None] = {}
+        self._held: dict[str, Held | None] = {}
+
+    # ------------------------------------------------------------ agents
+    def agent_ids(self) -> list[str]:
+        """Ids of all agents on the board, sorted."""
+        return sorted(name[:-5] for name in self._files.names("agents") if name.endswith(".json"))
+
+    def presence(self, agent_id: str) -> Presence | None:
+        """An agent as it is now; None when it is not on the board."""
+        if agent_id not in self._presences:
+            found = self._record(keys.agent(agent_id), Agent)
+            if found is None:
+                self._presences[agent_id] = None
+            else:
+                agent, mtime = found
+                activity = self._files.status(keys.activity(agent_id))
+                seen = max(agent.last_seen, _time(mtime), _time(activity.st_mtime) if activity else agent.last_seen)
+                agent = replace(agent, last_seen=seen)
+                self._presences[agent_id] = lease.presence(agent, self.now, self._life_of(agent), self.config)
+        return self._presences[agent_id]
+
+    def presences(self) -> list[Presence]:
+        """All agents on the board, by id."""
+        return [found for agent_id in self.agent_ids() if (found := self.presence(agent_id)) is not None]
+
+    def past_agent(self, agent_id: str) -> Agent | None:
+        """The record of an agent that has left."""
+        found = self._record(keys.past_agent(agent_id), Agent)
+        return found[0] if found else None
+
+    # ------------------------------------------------------------ locks
+    def at(self, target: Target) -> list[Held]:
+        """The locks on exactly this target: the exclusive one, or the shared leases."""
+        name = encode_target(target.scope, target.path)
+        drawer = "globs/" if target.scope == "glob" else ""
+        found = []
+        for home in dict.fromkeys((keys.lock_home(target.worktree, everywhere=False), "locks/")):
+            wanted = [f"{home}{drawer}{name}.json"]
+            wanted += [f"{home}shared/{n}" for n in self._files.names(f"{home}shared") if _owner_of(n)[0] == name]
+            for key in wanted:
+                held = self._held_at(key)
+                if held is not None and self._same_target(held.lock, target):
+                    found.append(held)
+        return found
+
+    @staticmethod
+    def _same_target(lock: Lock, target: Target) -> bool:
+        same_place = lock.worktree == target.worktree or lock.everywhere
+        return same_place and (lock.scope, lock.path) == (target.scope, target.path)
+
+    def touching(self, target: Target) -> list[Held]:
+        """All locks whose paths overlap the target's, in whatever worktree."""
+        if target.scope in ("dir", "glob"):
+            return [held for held in self._listed(target)]
+        names = [encode_target(target.scope, target.path)]
+        if target.scope == "file":
+            names += [encode(directory) for directory in parents(target.path)]
+            names.append(encode(target.path + "/"))
+        found = []
+        for home in self._homes():
+            found += [held for name in names if (held := self._held_at(f"{home}{name}.json")) is not None]
+            for drawer in ("globs", "shared"):
+                found += self._in_drawer(f"{home}{drawer}", target)
+        return found
+
+    def locks(self) -> list[Held]:
+        """All locks, live or not, by path."""
+        found = [held for key in self._lock_keys() if (held := self._held_at(key)) is not None]
+        return sorted(found, key=lambda held: (held.lock.path, held.lock.worktree or "", held.lock.holder))
+
+    def _listed(self, target: Target) -> Iterator[Held]:
+        for home in self._homes():
+            for drawer in ("", "globs", "shared"):
+                yield from self._in_drawer(f"{home}{drawer}".rstrip("/"), target)
+
+    def _in_drawer(self, directory: str, target: Target) -> Iterator[Held]:
+        """Locks in one directory that overlap the target: judged by name where the name tells, then read."""
+        is_globs = directory.endswith("/globs")
+        for name in self._files.names(directory):
+            if not name.endswith(".json"):
+                continue
+            stem = name[:-5]
+            path = decode(_owner_of(name)[0] if directory.endswith("/shared") else stem)
+            if path is not None and not stem.startswith("@") and not is_globs and not overlap(_as_target(path), target):
+                continue  # a shared pattern reads as a file here, hence the next test
+            held = self._held_at(f"{directory}/{name}")
+            if held is not None and overlap(_target(held.lock), target):
+                yield held
+
+    def _homes(self) -> list[str]:
+        return ["locks/", *(f"locks/worktrees/{name}/" for name in sorted(self._files.names("locks/worktrees")))]
+
+    def _lock_keys(self) -> Iterator[str]:
+        for home in self._homes():
+            for drawer in ("", "globs/", "shared/"):
+                for name in self._files.names(f"{home}{drawer}".rstrip("/")):
+                    if name.endswith(".json"):
+                        yield f"{home}{drawer}{name}"
+
+    def _held_at(self, key: str) -> Held | None:
+        if key not in self._held:
+            found = self._record(key, Lock)
+            if found is None:
+                self._held[key] = None
+            else:
+                lock, mtime = found
+                self._held[key] = lease.held(lock, _time(mtime), self.presence(lock.holder), self.now)
+        return self._held[key]
+
+    # ------------------------------------------------------------ messages
+    def notices(self, agent_id: str) -> list[tuple[str, Message]]:
+        """What an agent has not been told yet, oldest first, with the keys."""
+        directory = keys.inbox(agent_id)
+        found = []
+        for name in sorted(self._files.names(directory)):
+            if name.endswith(".json"):
+                record = self._record(f"{directory}/{name}", Message)
+                if record is not None:
+                    found.append((f"{directory}/{name}", record[0]))
+        return found
+
+    # ------------------------------------------------------------ reading
+    def _record(self, key: str, kind: type[R]) -> tuple[R, float] | None:
+        content = self._files.read(key)
+        if content is None:
+            return None
+        try:
+            record = codec.decode(content.data, kind, key)
+        except DamagedRecordError as error:
+            self.damaged[key] = error.message
+            return None
+        except NewerRecordError:
+            self.newer.add(key)
+            return None
+        if record.v > Record().v:
+            self.newer.add(key)
+        return record, content.mtime
+
+
+def _owner_of(name: str) -> tuple[str, str]:
+    """Encoded path and holder of a shared lease, from its file name."""
+    path, _, holder = name.removesuffix(".json").rpartition(_HOLDER_MARK)
+    return path, holder
+
+
+def _as_target(path: str) -> Target:
+    from agentsync.core.paths import looks_like_glob
+
+    if looks_like_glob(path):
+        return Target(scope="dir", path="./")  # may be a shared pattern: the record will tell
+    return Target(scope="dir" if path.endswith("/") else "file", path=path)
+
+
+def _target(lock: Lock) -> Target:
+    return Target(scope=lock.scope, path=lock.path)
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

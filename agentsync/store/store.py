@@ -1,0 +1,317 @@
+"""The store: opening, and the transaction, which is the only way state changes.
+
+Commit, in this order:
+
+1. The event is written to `tmp/`, synced by its durability class, and linked to `intent.json`. *This is the commit
+   point:* from here on the change will happen, whoever finishes it.
+2. Each change is applied: put = temporary file + replace, drop = unlink. All idempotent.
+3. `intent.json` is renamed to `log/<rev>.json`.
+
+Hence an event that can be seen in the log has been applied, and revisions have no gaps. Whoever takes the guard next
+and finds an intent applies it again and publishes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import msgspec
+
+from agentsync.core import keys
+from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.records import KINDS, Change, Event, Format
+from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
+from agentsync.store import codec, log
+from agentsync.store.files import Files
+from agentsync.store.guard import CLI_TIMEOUT, Guard
+from agentsync.store.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+    from agentsync.core.lease import Life
+    from agentsync.core.policy import Config
+    from agentsync.core.records import Agent
+    from agentsync.runtime import Runtime
+    from agentsync.store.locate import Place
+
+T = TypeVar("T")
+
+Durability = Literal["E", "S", "D"]
+"""E: nothing is synced (a heartbeat). S: files are synced (locks). D: files, then directories, then the answer."""
+
+DIRECTORIES = ("agents", "agents/past", "locks", "inbox", "log", "archive", "activity", "quarantine", "tmp")
+"""What every store has. Others (`locks/globs`, `locks/worktrees/<name>`, …) come and go with their content."""
+
+COMPACT_EVERY = 256
+
+
+class Store:
+    """One repository's state directory."""
+
+    def __init__(
+        self,
+        place: Place,
+        runtime: Runtime,
+        config: Config,
+        *,
+        files: Files | None = None,
+        owns_signals: bool = False,
+        durable: bool = True,
+    ) -> None:
+        """Look at a store; nothing is created or checked before it is needed.
+
+        Args:
+            place: Where it is.
+            runtime: The machine.
+            config: The team's configuration.
+            files: The file primitives; a test may pass its own.
+            owns_signals: Whether this process is ours alone (see `Guard.held`).
+            durable: False turns all syncing off, for measurements and state on tmpfs.
+        """
+        self.place = place
+        self.config = config
+        self.runtime = runtime
+        self.files = files or Files(place.state, f"{runtime.pid}-{runtime.random_id(6)}")
+        self.warnings: list[str] = []
+        """What went wrong on the side and was dealt with; edges show it on stderr."""
+        self._guard = Guard(f"{place.state}/{keys.GUARD}")
+        self.owns_signals = owns_signals
+        self._durable = durable
+        self._format: Format | None = None
+        self._head = 0
+        self.due_for_compaction = False
+
+    # ------------------------------------------------------------ reading
+    def exists(self) -> bool:
+        """Whether the directory has been initialised.
+
+        Raises:
+            UnusableError: It is a symlink, no directory, or somebody else's.
+        """
+        self._check_directory("")
+        return self.files.status(keys.FORMAT) is not None
+
+    def state(self, now: datetime | None = None) -> State:
+        """The board as it is now."""
+        return State(self.files, now or self.runtime.now(), self.config, self._life_of)
+
+    def revision(self) -> int:
+        """The newest revision."""
+        self._head = log.head(self.files, self._head)
+        return self._head
+
+    def _life_of(self, agent: Agent) -> Life:
+        return self.runtime.life_of(agent.pid, agent.pid_start, agent.boot_id, agent.pid_ns)
+
+    # ------------------------------------------------------------ writing
+    @contextmanager
+    def transaction(self, actor: str, timeout: float = CLI_TIMEOUT) -> Iterator[Transaction]:
+        """Hold the guard, with whatever was left over finished and repaired.
+
+        Args:
+            actor: Who changes something, for the log.
+            timeout: Seconds to wait for the guard.
+
+        Raises:
+            GuardTimeoutError: Another process held the guard all that time.
+            UnusableError: The directory is not ours to use, or cannot be written.
+        """
+        from agentsync.store import setup
+
+        if not self.exists():
+            setup.create(self)
+        with self._guard.held(timeout, self.owns_signals):
+            for name in DIRECTORIES:
+                self._check_directory(name)
+            self._format = setup.verified_format(self)
+            self._head = log.head(self.files, self._head)
+            tx = Transaction(self, actor)
+            tx.recover()
+            yield tx
+
+    def touch(self, agent_id: str) -> bool:
+        """Record a sign of life; False when the agent is not on the board. Durability E: a file's mtime."""
+        return self.files.touch(keys.agent(agent_id))
+
+    def _check_directory(self, key: str) -> None:
+        path = self.files.path(key) if key else self.place.state
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            if key:
+                self.files.make_directory(key)
+            return
+        except NotADirectoryError:
+            raise UnusableError(f"{path} cannot be: part of it is a file", "see what is in the way") from None
+        if stat.S_ISLNK(status.st_mode):
+            raise UnusableError(f"{path} is a symlink; state is never written through one", "remove the link")
+        if not stat.S_ISDIR(status.st_mode):
+            raise UnusableError(f"{path} is not a directory", "see what it is and move it away")
+        if self.runtime.uid is not None and status.st_uid != self.runtime.uid:
+            raise UnusableError(
+                f"{path} belongs to user {status.st_uid}, not to you ({self.runtime.uid})",
+                "work as that user, or set AGENT_SYNC_DIR to a directory of your own",
+            )
+
+
+class Transaction:
+    """The guard is held. Read `state`, decide, `commit`; without a commit nothing happens."""
+
+    def __init__(self, store: Store, actor: str) -> None:
+        self._store = store
+        self._actor = actor
+        self._now = store.runtime.now()
+        self._state: State | None = None
+
+    @property
+    def state(self) -> State:
+        """The board; it stands still until the next commit."""
+        if self._state is None:
+            self._state = self._store.state(self._now)
+        return self._state
+
+    @property
+    def stamp(self) -> Stamp:
+        """When and as what the next commit will happen."""
+        assert self._store._format is not None
+        return Stamp(self._now, self._store._head + 1, self._store._format.store)
+
+    def commit(self, verb: str, summary: str, writes: Iterable[Write], durability: Durability = "S") -> Event | None:
+        """Make a decision happen.
+
+        Args:
+            verb: What was done, one word.
+            summary: The same as a sentence, for people who read the log.
+            writes: What to put and drop; with none, nothing is committed.
+            durability: How durable it is when this returns.
+
+        Returns:
+            The event, or None when there was nothing to write.
+
+        Raises:
+            NewerRecordError: A record that would be overwritten was written by a newer version.
+            OSError: The disk failed. Before the commit point nothing has happened; after it, the change is finished by
+                whoever takes the guard next.
+        """
+        changes = tuple(
+            Change(put=write.key, record=msgspec.Raw(codec.compact(write.record)))
+            if isinstance(write, Put)
+            else Change(drop=write.key)
+            for write in writes
+        )
+        if not changes:
+            return None
+        files = self._store.files
+        for change in changes:
+            key = change.put or change.drop
+            if key in self.state.newer:
+                raise NewerRecordError(
+                    f"{files.path(str(key))} was written by a newer agent-sync and is left as it is",
+                    "upgrade this one: pipx upgrade agentsync",
+                )
+        sync = self._store._durable and durability != "E"
+        event = Event(
+            rev=self.stamp.revision, at=self._now, actor=self._actor, verb=verb, summary=summary, changes=changes
+        )
+        if not files.link(files.write_temp(codec.encode(event), sync), keys.INTENT):
+            raise UnusableError(
+                f"{files.path(keys.INTENT)} appeared although the guard was held",
+                "is the state on a network file system? agent-sync doctor tells",
+            )
+        self._apply(event, sync)
+        if sync and durability == "D":
+            for directory in sorted({os.path.dirname(change.put or "log/") or "." for change in changes} | {"log"}):
+                files.sync_directory(directory)
+        return event
+
+    def _apply(self, event: Event, sync: bool) -> None:
+        files = self._store.files
+        for change in event.changes:
+            if change.put is not None:
+                data = codec.pretty(bytes(change.record))
+                temp = files.write_temp(data, sync)
+                try:
+                    files.replace(temp, change.put)
+                except FileNotFoundError:  # the first record of its directory
+                    files.make_directory(os.path.dirname(change.put))
+                    files.replace(temp, change.put)
+            elif change.drop is not None:
+                files.unlink(change.drop)
+                directory = os.path.dirname(change.drop)
+                while directory.startswith("locks/"):
+                    files.remove_empty(directory)  # the gate looks at which drawers there are
+                    directory = os.path.dirname(directory)
+        files.rename(keys.INTENT, keys.event(event.rev))
+        self._store._head = event.rev
+        self._state = None
+        if event.rev % COMPACT_EVERY == 0:
+            self._store.due_for_compaction = True
+
+    # ------------------------------------------------------------ what others left behind
+    def recover(self) -> None:
+        """Finish an intent that somebody died over."""
+        files, head = self._store.files, self._store._head
+        content = files.read(keys.INTENT)
+        if content is None:
+            return
+        try:
+            event = codec.decode(content.data, Event, keys.INTENT)
+        except DamagedRecordError as error:
+            # Only a power cut can do this, and then nothing was acknowledged: the link came before the sync.
+            self.quarantine(keys.INTENT, error.message)
+            return
+        if event.rev <= head:
+            files.unlink(keys.INTENT)  # published already; somebody restored a copy
+            return
+        self._apply(event, sync=self._store._durable)
+
+    def ask(self, question: Callable[[State, Stamp], T]) -> T:
+        """Put a question to the board, after bringing back whatever it found damaged on the way."""
+        answer = question(self.state, self.stamp)
+        while self.state.damaged:
+            self.repair()
+            answer = question(self.state, self.stamp)
+        return answer
+
+    def repair(self) -> None:
+        """Bring back records of `state` that cannot be decoded: from the newest log entry that wrote them, else none.
+
+        The damaged file is kept in `quarantine/` either way, and `store.warnings` says what happened.
+        """
+        while self.state.damaged:
+            key, reason = next(iter(self.state.damaged.items()))
+            lost = self._last_put(key)
+            self.quarantine(key, reason)
+            if lost is not None:
+                self.commit("repair", f"{key} was damaged and is restored from the log", (lost,))
+            self._state = None
+
+    def _last_put(self, key: str) -> Put | None:
+        for event in log.tail(self._store.files, 2 * COMPACT_EVERY):
+            for change in event.changes:
+                if change.drop == key:
+                    return None
+                if change.put == key:
+                    kind = codec.Envelope
+                    name = msgspec.json.decode(bytes(change.record), type=kind).kind
+                    return Put(key, codec.decode(bytes(change.record), KINDS[name], key))
+        return None
+
+    def quarantine(self, key: str, reason: str) -> None:
+        """Move a file that cannot be read out of the way, keep it, and say so."""
+        store = self._store
+        name = f"quarantine/{key.replace('/', '__')}.{self._now:%Y%m%dT%H%M%S}-{store.runtime.random_id(4)}"
+        try:
+            store.files.rename(key, name)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        store.warnings.append(f"{reason}: moved to {store.files.path(name)}")
+        if self._state is not None:
+            self._state.damaged.pop(key, None)
