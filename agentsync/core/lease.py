@@ -76,12 +76,11 @@ def presence(agent: Agent, now: datetime, life: Life, config: Config) -> Presenc
 def expiry(lock: Lock, renewed: datetime, holder: Presence | None) -> datetime:
     """When a lock ends if nothing more is heard.
 
-    A lock by hand counts from its holder's last sign of life, an auto-lock from the last edit of its file, which the
-    gate marks by touching the lock's file.
+    A lock by hand counts from its holder's last sign of life, an auto-lock from the last edit of its file.
 
     Args:
         lock: The record.
-        renewed: The mtime of its file.
+        renewed: For an auto-lock, the last edit: the later of its file's mtime and what the activity file tells.
         holder: The holder as it is now, if its record is there.
     """
     sign = renewed if lock.auto else holder.agent.last_seen if holder is not None else lock.acquired_at

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         if handler is None:
             raise ValueError(f"no such hook event: {call.event[:80]!r}")
         handler(session, call)
-        _upkeep(session)
+        _upkeep(session, call)
     except Exception as error:  # an agent must never be stopped by a defect of ours
         _report(event, error, session)
         return 1 if strict else 0
@@ -178,7 +178,11 @@ def _deliver(session: Session, call: Call, said: str = "") -> None:
 
 
 # ---------------------------------------------------------------- around it
-def _upkeep(session: Session) -> None:
+def _upkeep(session: Session, call: Call) -> None:
+    if call.writes is not None and session.store.has_settings:
+        from agentsync.ops import care
+
+        care.refresh_if_stale(session)
     if session.store.due_for_compaction:
         from agentsync.ops import care
 

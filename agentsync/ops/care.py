@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.errors import AgentSyncError, GuardTimeoutError
-from agentsync.store import setup
+from agentsync.store import settings, setup
 from agentsync.store.compact import Compacted, compact
 
 if TYPE_CHECKING:
@@ -16,9 +16,10 @@ FAILURES = "failures.ndjson"
 
 MAX_FAILURES = 1 << 16
 
-FREE_EDITS = "edits-take-no-locks"
-"""A file that tells the gate: auto_lock is off and no path requires a lock, so what nobody holds is free. The gate
-trusts it only while it is newer than the configuration."""
+POLICY = "policy"
+"""A file with one word that tells the gate what the configuration means for it: `locks` (edits take locks), `free`
+(what nobody holds may be edited without one) or `required` (ask Python about everything). The gate trusts it only while
+it is newer than the configuration; without a configuration it is not there."""
 
 
 def init(session: Session) -> str:
@@ -38,14 +39,27 @@ def init(session: Session) -> str:
 
 
 def refresh(session: Session) -> None:
-    """Bring up to date what the gate reads: the interpreter, and whether edits take locks."""
-    store = session.store
-    setup.write_python(store)
-    if not store.config.auto_lock and not store.config.required:
-        if not store.files.touch(FREE_EDITS):
-            store.files.replace(store.files.write_temp(b"", sync=False), FREE_EDITS)
-    else:
-        store.files.unlink(FREE_EDITS)
+    """Bring up to date what the gate reads: the interpreter, and what the configuration means for it."""
+    setup.write_python(session.store)
+    _write_policy(session)
+
+
+def refresh_if_stale(session: Session) -> None:
+    """The same, only when the configuration has changed since: two `stat` calls for a hook."""
+    found = settings.modified(session.place.base, session.place.root)
+    known = session.store.files.status(POLICY)
+    stale = known is not None if found is None else known is None or found >= known.st_mtime
+    if stale and session.store.exists():
+        _write_policy(session)
+
+
+def _write_policy(session: Session) -> None:
+    files, config = session.store.files, session.store.config
+    if settings.modified(session.place.base, session.place.root) is None:
+        files.unlink(POLICY)
+        return
+    word = "required" if config.required else "locks" if config.auto_lock else "free"
+    files.replace(files.write_temp(word.encode() + b"\n", sync=False), POLICY)
 
 
 def gc(session: Session) -> Compacted:

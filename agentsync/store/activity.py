@@ -1,6 +1,7 @@
 """Edits as the gate reports them: one line each in `activity/<agent>.ndjson`, also the agent's heartbeat.
 
-Best effort: a crash may tear a line, and readers skip what they cannot read. Nothing is decided by these files alone.
+Best effort: a crash may tear a line, and readers skip what they cannot read. No lock is granted or refused by these
+files alone: they only say how long an automatic lock goes on, and what a lonely agent did lately.
 """
 
 from __future__ import annotations

@@ -14,6 +14,16 @@ NAME = ".claude/agent-sync.toml"
 MAX_BYTES = 1 << 16
 
 
+def modified(base: str, root: str) -> float | None:
+    """When the configuration was last changed, in seconds since the epoch; None when there is none."""
+    for top in dict.fromkeys((root, base)):
+        try:
+            return os.stat(f"{top}/{NAME}").st_mtime
+        except OSError:
+            continue
+    return None
+
+
 def load(base: str, root: str) -> tuple[Config, list[str]]:
     """The configuration of a working tree, and what in it was not understood.
 

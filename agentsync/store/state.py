@@ -45,6 +45,7 @@ class State:
         self._life_of = life_of
         self._presences: dict[str, Presence | None] = {}
         self._held: dict[str, Held | None] = {}
+        self._edited: dict[str, dict[tuple[str | None, str], datetime]] = {}
 
     # ------------------------------------------------------------ agents
     def agent_ids(self) -> list[str]:
@@ -150,8 +151,20 @@ class State:
                 self._held[key] = None
             else:
                 lock, mtime = found
-                self._held[key] = lease.held(lock, _time(mtime), self.presence(lock.holder), self.now)
+                renewed = _time(mtime)
+                if lock.auto:
+                    renewed = max(renewed, self._edits(lock.holder).get((lock.worktree, lock.path), renewed))
+                self._held[key] = lease.held(lock, renewed, self.presence(lock.holder), self.now)
         return self._held[key]
+
+    def _edits(self, agent_id: str) -> dict[tuple[str | None, str], datetime]:
+        """When an agent last edited each file, as far as its activity file tells."""
+        if agent_id not in self._edited:
+            from agentsync.store import activity
+
+            lines = (line for line in activity.read(self._files, agent_id) if line.verb == "edit")
+            self._edited[agent_id] = {(line.worktree, line.path): line.at for line in lines}
+        return self._edited[agent_id]
 
     # ------------------------------------------------------------ messages
     def notices(self, agent_id: str) -> list[tuple[str, Message]]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
 
-from agentsync.core import keys
+from agentsync.core import keys, policy
 from agentsync.core.changes import Drop, Put, Stamp, Write
 from agentsync.core.records import KINDS, Change, Event, Format
 from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
@@ -86,6 +86,11 @@ class Store:
         self._format: Format | None = None
         self._head = 0
         self.due_for_compaction = False
+
+    @property
+    def has_settings(self) -> bool:
+        """Whether the team's configuration says anything but the defaults."""
+        return self.config is not policy.DEFAULT
 
     # ------------------------------------------------------------ reading
     def exists(self) -> bool:
