@@ -10,7 +10,9 @@ import os
 import sys
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,7 +24,7 @@ ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 Life = Literal["alive", "dead", "unknown"]
 
 
-class Process(NamedTuple):
+class Process(Struct, frozen=True, gc=False):
     """A process as a proof of life needs it: a pid alone may be reused."""
 
     pid: int

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from agentsync.core.locks import conflicting
-from agentsync.core.records import KINDS, Lock, Record
+from agentsync.core.records import KINDS, Event, Lock, Record
 from agentsync.store import codec
+
+REPLAYED = ("agents/", "locks/", "inbox/")
+"""Where the records are that only transactions write, so that the log must explain every one of them."""
 
 
 def records(state: Path) -> dict[str, Record]:
@@ -33,3 +39,52 @@ def check_store(state: Path) -> None:
     locks = [record for record in found.values() if isinstance(record, Lock)]
     for a, b in combinations(locks, 2):
         assert not conflicting(a, b), f"{a.path} of {a.holder} against {b.path} of {b.holder}"
+
+
+def history(state: Path) -> list[Event]:
+    """Every event there ever was, oldest first: archive and log together have revisions 1 to head, and never disagree."""
+    found: dict[int, Event] = {}
+    archived = [line for path in sorted(state.glob("archive/*.ndjson")) for line in path.read_bytes().splitlines()]
+    logged = [path.read_bytes() for path in sorted(state.glob("log/*.json"))]
+    for data in (*archived, *logged):
+        event = codec.decode(data, Event, "an event")
+        known = found.setdefault(event.rev, event)
+        assert known is event or plain(known) == plain(event), f"two different events have revision {event.rev}"
+    assert sorted(found) == list(range(1, len(found) + 1)), f"revisions have a gap: {_gaps(sorted(found))}"
+    return [found[revision] for revision in sorted(found)]
+
+
+def replayed(events: list[Event]) -> dict[str, Any]:
+    """The records that a list of events leaves behind, as plain JSON, by key."""
+    board: dict[str, Any] = {}
+    for event in events:
+        for change in event.changes:
+            if change.put is not None:
+                board[change.put] = json.loads(bytes(change.record))
+            elif change.drop is not None:
+                board.pop(change.drop, None)
+    return board
+
+
+def check_replay(state: Path) -> list[Event]:
+    """No event is missing, and what is on disk is exactly what the events say. Call when no intent is left over.
+
+    Not true of a copy, whose agents and locks are dropped without an event, nor after a quarantine.
+    """
+    events = history(state)
+    on_disk = {
+        key: json.loads(path.read_bytes())
+        for path in state.rglob("*.json")
+        if (key := path.relative_to(state).as_posix()).startswith(REPLAYED)
+    }
+    assert on_disk == replayed(events)
+    return events
+
+
+def plain(event: Event) -> dict[str, Any]:
+    """An event as plain JSON, with the store's random id left out: for comparing runs in different stores."""
+    return json.loads(re.sub(rb'("token": ?")[a-z0-9]+:', rb"\1:", codec.compact(event)))
+
+
+def _gaps(revisions: list[int]) -> list[tuple[int, int]]:
+    return [(a, b) for a, b in zip([0, *revisions], revisions, strict=False) if b != a + 1]

@@ -49,6 +49,11 @@ def notice(agent_id: str, revision: int) -> str:
     return f"{inbox(agent_id)}/{revision:0{REVISION_DIGITS}}.json"
 
 
+def installation(client: str, worktree: str | None) -> str:
+    """`installed/<client>.json`, or `installed/<client>~<worktree>.json` for a linked worktree's own settings."""
+    return f"installed/{client}{'~' + encode(worktree) if worktree else ''}.json"
+
+
 def event(revision: int) -> str:
     """`log/<rev>.json`."""
     return f"log/{revision:0{REVISION_DIGITS}}.json"

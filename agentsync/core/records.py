@@ -104,6 +104,21 @@ class Message(Record, tag="message", frozen=True, kw_only=True, gc=False):
     created_at: Time
 
 
+class Installation(Record, tag="installation", frozen=True, kw_only=True, gc=False):
+    """`installed/<client>.json`: what a client's settings were before our hooks went in."""
+
+    client: str
+    settings: str
+    """Path of the settings file."""
+    original: str | None
+    """Its text before; null = there was none."""
+    written_sha256: str
+    """Hash of what was written. While the file still has it, `uninstall` gives back `original` byte for byte."""
+    made: tuple[str, ...] = ()
+    """Directories that did not exist before, outermost first."""
+    created_at: Time
+
+
 class Change(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One write of a transaction: `put` a record at a place in the state directory, or `drop` what is there."""
 
@@ -124,4 +139,11 @@ class Event(Record, tag="event", frozen=True, kw_only=True, gc=False):
     changes: tuple[Change, ...]
 
 
-KINDS: dict[str, type[Record]] = {"format": Format, "agent": Agent, "lock": Lock, "message": Message, "event": Event}
+KINDS: dict[str, type[Record]] = {
+    "format": Format,
+    "agent": Agent,
+    "lock": Lock,
+    "message": Message,
+    "installation": Installation,
+    "event": Event,
+}

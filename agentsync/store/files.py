@@ -10,7 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from agentsync.errors import UnusableError
 
@@ -23,7 +24,7 @@ _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) 
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-class Content(NamedTuple):
+class Content(Struct, frozen=True, gc=False):
     """What a file held, and when it was last touched."""
 
     data: bytes

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, lease
 from agentsync.core.paths import Target, decode, encode, encode_target, overlap, parents
-from agentsync.core.records import Agent, Lock, Message, Record
+from agentsync.core.records import Agent, Installation, Lock, Message, Record
 from agentsync.errors import DamagedRecordError, NewerRecordError
 from agentsync.store import codec
 
@@ -177,6 +177,11 @@ class State:
                 if record is not None:
                     found.append((f"{directory}/{name}", record[0]))
         return found
+
+    def installation(self, client: str, worktree: str | None) -> Installation | None:
+        """What was there before a client's hooks were installed."""
+        found = self._record(keys.installation(client, worktree), Installation)
+        return found[0] if found else None
 
     # ------------------------------------------------------------ reading
     def _record(self, key: str, kind: type[R]) -> tuple[R, float] | None:

@@ -1,0 +1,94 @@
+"""Hooks into a client's JSON settings and out again, leaving everything else as it was.
+
+Text in, text out. A file that cannot be read as what the client documents is refused, never repaired.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from agentsync.errors import AgentSyncError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def parse(text: str | None, where: str) -> dict[str, Any]:
+    """The settings as a table; none = empty.
+
+    Raises:
+        AgentSyncError: It is no JSON, repeats a key, or has another shape than the client documents.
+    """
+    if text is None or not text.strip():
+        return {}
+
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            raise _strange(where, "it repeats a key")
+        return made
+
+    try:
+        found = json.loads(text, object_pairs_hook=table)
+    except (ValueError, RecursionError) as error:
+        raise _strange(where, str(error)) from None
+    if not isinstance(found, dict):
+        raise _strange(where, "it is not an object")
+    hooks = found.get("hooks", {})
+    if not isinstance(hooks, dict):
+        raise _strange(where, '"hooks" is not an object')
+    for event, groups in hooks.items():
+        if not isinstance(groups, list) or not all(
+            isinstance(g, dict) and isinstance(g.get("hooks"), list) and all(isinstance(h, dict) for h in g["hooks"])
+            for g in groups
+        ):
+            raise _strange(where, f'"hooks.{event}" is not a list of matcher groups')
+    return found
+
+
+def _strange(where: str, why: str) -> AgentSyncError:
+    return AgentSyncError(f"{where} was left untouched: {why}", "mend the file, then run the command again")
+
+
+def with_hooks(settings: dict[str, Any], groups: dict[str, dict[str, Any]], is_ours: Callable[[Any], bool]) -> Any:
+    """The settings with our groups, one per event, after everybody else's; ours of an earlier version are replaced."""
+    clean = without_hooks(settings, is_ours)
+    hooks = dict(clean.get("hooks", {}))
+    for event, group in groups.items():
+        hooks[event] = [*hooks.get(event, []), group]
+    return {**clean, "hooks": hooks}
+
+
+def without_hooks(settings: dict[str, Any], is_ours: Callable[[Any], bool]) -> dict[str, Any]:
+    """The settings without our handlers; groups, events and `hooks` itself go where only ours were in them."""
+    if "hooks" not in settings:
+        return settings
+    kept: dict[str, Any] = {}
+    found = False
+    for event, groups in settings["hooks"].items():
+        left = []
+        for group in groups:
+            others = [handler for handler in group["hooks"] if not is_ours(handler)]
+            found = found or len(others) < len(group["hooks"])
+            if others or not group["hooks"]:
+                left.append({**group, "hooks": others})
+        if left or not groups:
+            kept[event] = left
+    if not found:
+        return settings
+    return {**settings, "hooks": kept} if kept else {k: v for k, v in settings.items() if k != "hooks"}
+
+
+def render(settings: dict[str, Any], like: str | None) -> str:
+    """The settings as text, in the manner of the text that was there: indentation, line ends, final newline."""
+    indent: str | int = 2
+    if like and (match := re.search(r"\n([ \t]+)\S", like)):
+        indent = match[1]
+    text = json.dumps(settings, indent=indent, ensure_ascii=False)
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        text = json.dumps(settings, indent=indent)  # half a character, escaped in the file: it stays escaped
+    if like is None or like.endswith("\n"):
+        text += "\n"
+    return text.replace("\n", "\r\n") if like and "\r\n" in like else text

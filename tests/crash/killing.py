@@ -1,0 +1,233 @@
+"""A process killed before a system call of our choice, and what must be true of the directory it leaves behind.
+
+The process is a fork of the test. In the fork the store's modules see an `os` (and `fcntl`) that counts calls and, at
+the k-th, ends the process by `os._exit`: no `finally` runs, no buffer is flushed, the kernel drops the flock. That is
+what `kill -9` at the entry of the call does; `test_kill_points.py` cross-checks it with strace on real processes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import types
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from invariants import check_replay, check_store, history, plain
+
+from agentsync.core.locks import Granted, conflicting
+from agentsync.store import compact, files, guard, log, setup, store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from world import World
+
+KILLED = 137
+
+CHANGING = frozenset({"open", "write", "link", "rename", "replace", "unlink", "mkdir", "makedirs", "rmdir", "utime"})
+"""Calls that may change the disk; `open` only when it creates."""
+
+CALLS = CHANGING | {"read", "close", "fsync", "stat", "lstat", "fstat", "listdir"}
+
+
+class Deadly(types.ModuleType):
+    """A module whose named functions are counted; the process dies instead of making the `fatal`-th call."""
+
+    def __init__(self, real: types.ModuleType, names: frozenset[str], counter: Counter) -> None:
+        super().__init__(real.__name__)
+        self.__dict__.update(_real=real, _names=names, _counter=counter)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name not in self._names:
+            return found
+
+        def counted(*args: Any, **options: Any) -> Any:
+            self._counter.tick(name, args)
+            return found(*args, **options)
+
+        return counted
+
+
+class Counter:
+    """Counts calls, and ends the process at one of them."""
+
+    def __init__(self, fatal: int, only_changing: bool) -> None:
+        self.seen = 0
+        self._fatal = fatal
+        self._only_changing = only_changing
+
+    def tick(self, name: str, args: tuple[Any, ...]) -> None:
+        if self._only_changing and name == "open" and not args[1] & os.O_CREAT:
+            return
+        self.seen += 1
+        if self.seen == self._fatal:
+            os._exit(KILLED)
+
+
+def kill_before(fatal: int, act: Callable[[], object], only_changing: bool = False) -> bool:
+    """Run `act` in a process that is killed before its `fatal`-th call; False when it finished without making so many."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: other threads, as pytest-xdist has, may hold locks
+        pid = os.fork()
+    if pid == 0:
+        try:
+            counter = Counter(fatal, only_changing)
+            deadly = Deadly(os, CHANGING if only_changing else CALLS, counter)
+            for module in (files, guard, store, setup, compact):
+                module.os = deadly  # type: ignore[attr-defined]
+            guard.fcntl = Deadly(fcntl, frozenset({"flock"}), counter)
+            act()
+            os._exit(0)
+        except BaseException as error:
+            os.write(writer, repr(error).encode()[:4000])
+        finally:
+            os._exit(3)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        complaint = pipe.read().decode()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, KILLED), f"before call {fatal} it was not killed but failed: {complaint}"
+    return code == KILLED
+
+
+class Snapshot:
+    """The content of a state directory, put back in place: a copy beside it would be another store."""
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+        self._files = {path: path.read_bytes() for path in _files(state)}
+        self._times = {path: path.stat().st_mtime_ns for path in self._files}
+        self._folders = {path for path in state.rglob("*") if path.is_dir()} if state.exists() else set()
+        self._marks = {path: _mark(path) for path in self._files}
+        self._existed = state.exists()
+
+    def restore(self) -> None:
+        """Make the directory what it was; files that nobody touched are left alone."""
+        if not self._existed:
+            shutil.rmtree(self._state.parent, ignore_errors=True)
+            return
+        for path in _files(self._state):
+            if self._marks.get(path) != _mark(path):
+                path.unlink()
+        for path in sorted(self._state.rglob("*"), reverse=True):
+            if path.is_dir() and path not in self._folders:
+                path.rmdir()
+        for path in sorted(self._folders):
+            path.mkdir(mode=0o700, exist_ok=True)
+        for path, data in self._files.items():
+            if not path.exists():
+                path.write_bytes(data)
+                path.chmod(0o600)
+                os.utime(path, ns=(self._times[path], self._times[path]))
+                self._marks[path] = _mark(path)
+
+
+def _files(state: Path) -> list[Path]:
+    return [Path(folder, name) for folder, _, names in os.walk(state) for name in names]
+
+
+def _mark(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def content(state: Path) -> list[tuple[str, bytes]]:
+    """All that a later process could learn from the directory; random names in `tmp/` do not count."""
+    found = [(path.relative_to(state).as_posix(), path.read_bytes()) for path in _files(state)]
+    return sorted((key if not key.startswith("tmp/") else "tmp/", data) for key, data in found)
+
+
+class Aftermath(NamedTuple):
+    """How a series of kills went."""
+
+    kills: int
+    """Kill points: calls before which the process was killed."""
+    states: int
+    """Different directories that the kills left behind, each checked."""
+
+
+def kill_everywhere(world: World, act: Callable[[], object], only_changing: bool = False) -> Aftermath:
+    """Kill `act` before every call that it makes, from the same start each time, and check what is left.
+
+    The last round finishes, and what it did must be there: it was acknowledged.
+    """
+    start = Snapshot(world.state)
+    known = [plain(event) for event in history(world.state)]
+    expected = _reference(world, start, act)
+    kills = 0
+    checked: list[list[tuple[str, bytes]]] = []
+    while True:
+        start.restore()
+        killed = kill_before(kills + 1, act, only_changing)
+        left = content(world.state)
+        if not killed or left not in checked:
+            checked.append(left)
+            try:
+                check_after(world, known, expected, acknowledged=not killed)
+            except BaseException as error:
+                error.add_note(f"{'killed' if killed else 'finished'} before call {kills + 1}")
+                raise
+        if not killed:
+            return Aftermath(kills, len(checked))
+        kills += 1
+
+
+def _reference(world: World, start: Snapshot, act: Callable[[], object]) -> list[dict[str, Any]]:
+    """The events of a run that nobody kills, before and during `act`."""
+    assert not kill_before(1 << 30, act)
+    events = [plain(event) for event in check_replay(world.state)]
+    start.restore()
+    return events
+
+
+def leave_half_done(world: World, act: Callable[[], object], until: Callable[[], bool]) -> None:
+    """Kill `act` at the first call before which the disk is as `until` says."""
+    start = Snapshot(world.state)
+    fatal = 1
+    while kill_before(fatal, act):
+        if until():
+            return
+        start.restore()
+        fatal += 1
+    raise AssertionError("it never came to that")
+
+
+def check_after(
+    world: World, known: list[dict[str, Any]], expected: list[dict[str, Any]], acknowledged: bool
+) -> None:
+    """Readers and the next writer get on with what a killed process left behind, and it is all or nothing.
+
+    Args:
+        world: The repository.
+        known: Events that were acknowledged before the killed process began.
+        expected: Those, and the ones of a whole run.
+        acknowledged: Whether the process finished.
+    """
+    assert board(world) == board(world), "two looks at the same directory differ"
+    assert isinstance(world.agent("next").locks("a-file-of-the-next-writer"), Granted)
+    check_store(world.state)
+    events = [plain(event) for event in check_replay(world.state)]
+    done = [event for event in events if event["actor"] != "next"]
+    assert done[: len(known)] == known, "an acknowledged event is lost"
+    assert done == expected[: len(done)], "what was done is no prefix of what a whole run does"
+    assert not acknowledged or done == expected, "an acknowledged change is not there"
+    assert not (world.state / "intent.json").exists()
+
+
+def board(world: World) -> tuple[object, ...]:
+    """What a reader sees. It must not fail, find anything damaged, or see two live holders of one path."""
+    looking = world.agent("reader").session.store
+    state = looking.state()
+    agents, locks = state.presences(), state.locks()
+    live = [held.lock for held in locks if held.live]
+    assert not any(conflicting(a, b) for i, a in enumerate(live) for b in live[:i])
+    assert state.damaged == {}
+    assert state.newer == set()
+    revisions = [event.rev for event in log.since(looking.files, 0)]
+    assert revisions == list(range(1, looking.revision() + 1))
+    return agents, locks, revisions

@@ -1,0 +1,320 @@
+"""kill -9 before every file-system call of every operation that writes.
+
+After each kill: a reader works and sees the same twice, the next writer works, the records decode, nobody holds what
+another holds, every event that was acknowledged is there, what was not acknowledged is there whole or not at all, and
+the events explain every record on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from invariants import history
+from killing import Snapshot, board, content, kill_before, kill_everywhere, leave_half_done
+from world import World
+
+from agentsync.core.locks import Conflict, Granted
+from agentsync.ops import care
+from agentsync.ops.edits import Allowed
+from agentsync.store import log
+from agentsync.store.compact import KEEP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A working tree without git: nothing here asks git, and every kill needs a whole new look at the tree."""
+    return World(tmp_path, git_repo=False)
+
+
+# ---------------------------------------------------------------- one operation each
+def test_a_lock_is_taken_or_not(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    done = kill_everywhere(world, lambda: alice.locks("src/app.py"))
+    assert done.kills > 30
+    assert alice.holds() == ["src/app.py"]
+
+
+def test_three_locks_are_taken_together_or_not_at_all(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    kill_everywhere(world, lambda: alice.locks("src/app.py", "docs/", "@db"))
+    assert alice.holds() == ["@db", "docs/", "src/app.py"]
+
+
+def test_a_renewed_lock_is_the_old_or_the_new_one_and_never_absent(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py", reason="old")
+    bob.registers()
+    start = Snapshot(world.state)
+    kill_everywhere(world, lambda: alice.locks("src/app.py", reason="new"))
+    for call in range(1, 200):
+        start.restore()
+        if not kill_before(call, lambda: alice.locks("src/app.py", reason="new")):
+            break
+        assert not bob.may_edit("src/app.py")
+
+
+def test_an_unlocked_file_is_free_or_still_held(world: World) -> None:
+    alice = world.agent("alice")
+    alice.locks("src/app.py", "src/lib/", "src/*.txt")
+    kill_everywhere(world, lambda: alice.unlocks("src/app.py", "src/lib/", "src/*.txt"))
+    assert alice.holds() == []
+
+
+def test_a_lapsed_lock_is_taken_over_with_its_notice_or_left_alone(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/")
+    world.clock.advance(minutes=61)
+    bob.registers()
+    kill_everywhere(world, lambda: bob.locks("src/app.py"))
+    assert bob.holds() == ["src/app.py"]
+    assert alice.holds() == []
+    assert list((world.state / "inbox/alice").iterdir())
+
+
+def test_the_first_command_ever_makes_a_whole_directory_or_one_that_the_next_completes(world: World) -> None:
+    alice = world.agent("alice")
+    kill_everywhere(world, lambda: alice.locks("src/app.py"))
+    assert (world.state / ".gitignore").read_text() == "*\n"
+    assert {path.name for path in world.state.iterdir()} >= {"README", "ballast", "format.json", "guard", "python"}
+
+
+def test_a_new_session_of_a_client_inherits_all_of_its_locks_or_none(world: World) -> None:
+    old = world.client("11111111-1111-4111-8111-00000000aaaa", pid=4242)
+    new = world.client("22222222-2222-4222-8222-00000000bbbb", pid=4242)
+    old.locks("src/app.py", "src/lib/")
+    old.ends(continues=True)
+    kill_everywhere(world, lambda: new.registers())
+    assert old.holds() == []
+    assert new.holds() == ["src/app.py", "src/lib/"]
+
+
+def test_a_session_that_ends_releases_all_of_its_locks_or_none(world: World) -> None:
+    alice = world.agent("alice")
+    alice.locks("src/app.py", "src/lib/", "@db")
+    kill_everywhere(world, lambda: alice.ends(release_all=True))
+    assert alice.holds() == []
+    assert not (world.state / "agents/alice.json").exists()
+
+
+def test_a_recovery_that_is_killed_too_is_finished_by_the_next(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    bob.registers()
+    leave_half_done(
+        world,
+        lambda: alice.locks("src/a.py", "src/b.py", "src/c.py"),
+        until=lambda: len(alice.holds()) == 1 and (world.state / "intent.json").exists(),
+    )
+    kill_everywhere(world, lambda: bob.locks("docs/"))
+    assert alice.holds() == ["src/a.py", "src/b.py", "src/c.py"]
+    assert bob.holds() == ["docs/"]
+
+
+def test_an_edit_takes_its_lock_or_not(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    bob.registers()
+    kill_everywhere(world, lambda: alice.edits("src/app.py"))
+    assert alice.holds() == ["src/app.py"]
+    assert isinstance(alice.edits("src/app.py"), Allowed)
+    assert not bob.may_edit("src/app.py")
+
+
+def test_a_forced_unlock_comes_with_its_notice(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py")
+    bob.registers()
+    kill_everywhere(world, lambda: bob.unlocks("src/app.py", force=True))
+    assert list((world.state / "inbox/alice").iterdir())
+
+
+def test_a_damaged_lock_that_is_being_restored_protects_its_file_again(world: World) -> None:
+    alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    alice.locks("src/app.py")
+    bob.registers()
+    carol.registers()
+    (world.state / "locks/src%2Fapp.py.json").write_bytes(b"{torn")
+    start = Snapshot(world.state)
+    for call in range(1, 400):
+        start.restore()
+        killed = kill_before(call, lambda: bob.locks("src/app.py"))
+        assert isinstance(carol.locks("src/app.py"), Conflict), f"killed before call {call}, and the lock is gone"
+        if not killed:
+            return
+    pytest.fail("it never finished")
+
+
+# ---------------------------------------------------------------- compaction
+@pytest.fixture
+def long_history(world: World) -> World:
+    """About 600 events; none was compacted yet."""
+    alice = world.agent("alice")
+    alice.registers()
+    session = alice.session
+    for number in range(600):
+        with session.store.transaction("alice") as tx:
+            record = tx.state.presence("alice")
+            assert record is not None
+            tx.commit("note", f"event {number}", _touch_up(record.agent, number), durability="E")
+    return world
+
+
+def _touch_up(agent: object, number: int) -> list[object]:
+    from msgspec.structs import replace
+
+    from agentsync.core.changes import Put
+
+    return [Put("agents/alice.json", replace(agent, task=f"t-{number}"))]  # type: ignore[type-var]
+
+
+@pytest.mark.slow
+def test_compaction_never_makes_a_hole(long_history: World) -> None:
+    world, alice = long_history, long_history.agent("alice")
+    before = history(world.state)
+    done = kill_everywhere(world, lambda: care.gc(alice.session), only_changing=True)
+    assert done.kills > 600 - KEEP
+    assert history(world.state)[: len(before)] == before
+    assert len(log.revisions(alice.session.store.files)) <= KEEP + 3
+
+
+def test_compaction_after_a_killed_compaction_clears_what_is_archived_twice(long_history: World) -> None:
+    world, alice = long_history, long_history.agent("alice")
+    before = history(world.state)
+    assert kill_before(50, lambda: care.gc(alice.session), only_changing=True)
+    assert list((world.state / "archive").iterdir())
+    assert len(list((world.state / "log").iterdir())) > KEEP + 1
+    care.gc(alice.session)
+    assert len(list((world.state / "log").iterdir())) == KEEP
+    assert history(world.state) == before
+
+
+# ---------------------------------------------------------------- the same with strace on real processes
+STRACE_CALLS = (
+    "?open,openat,write,fsync,?link,linkat,?rename,renameat,renameat2,?unlink,unlinkat,?mkdir,mkdirat,?rmdir,flock,"
+    "utimensat,getdents64"
+)
+
+
+@pytest.fixture(scope="module")
+def strace() -> None:
+    """Skip where strace is missing or may not trace."""
+    try:
+        subprocess.run(["strace", "-o", os.devnull, "true"], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("strace is not installed: apt-get install strace")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"strace may not trace here: {error.stderr.decode()[-200:]}")
+
+
+class RealProcesses:
+    """`python -m agentsync` as somebody, in one repository, under strace."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = root / ".claude/coordination"
+        self.trace = root.parent / "trace"
+
+    def command(self, agent: str, *words: str) -> tuple[list[str], dict[str, str]]:
+        env = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "AGENT_SYNC_ID": agent}
+        env["PYTHONPATH"] = str(Path(__file__).parents[2])
+        env["PYTHONDONTWRITEBYTECODE"] = "1"
+        return [sys.executable, "-m", "agentsync", *words], env
+
+    def run(self, agent: str, *words: str, under: tuple[str, ...] = ()) -> int:
+        command, env = self.command(agent, *words)
+        return subprocess.run([*under, *command], env=env, cwd=self.root, capture_output=True).returncode
+
+    def calls(self, agent: str, *words: str) -> list[tuple[str, int]]:
+        """Calls on the state directory that a run makes, each with its number among the calls of that name."""
+        under = ("strace", "-f", "-qq", "-y", "-o", str(self.trace), "-e", f"trace={STRACE_CALLS}")
+        assert self.run(agent, *words, under=under) == 0
+        seen: dict[str, int] = {}
+        found = []
+        for line in self.trace.read_text(errors="replace").splitlines():
+            name = line.split(maxsplit=1)[1].partition("(")[0]
+            seen[name] = seen.get(name, 0) + 1
+            if str(self.state) in line and "(" in line:
+                found.append((name, seen[name]))
+        return found
+
+    def kill_at(self, call: str, number: int, agent: str, *words: str) -> int:
+        under = ("strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}")
+        return self.run(agent, *words, under=(*under, "-e", f"inject={call}:signal=KILL:when={number}"))
+
+
+def _lapsed_by_death(world: World, real: RealProcesses) -> None:
+    """Alice's client is dead, so what she holds is free."""
+    alice = subprocess.Popen(["sleep", "60"])
+    command, env = real.command("alice", "lock", "src/")
+    session = {"CLAUDE_CODE_SESSION_ID": "11111111-1111-4111-8111-00000000aaaa", "CLAUDE_PID": str(alice.pid)}
+    assert subprocess.run(command, env={**env, **session}, cwd=world.root, capture_output=True).returncode == 0
+    alice.kill()
+    alice.wait()
+
+
+def _some_history(world: World, real: RealProcesses) -> None:
+    alice = world.agent("carol")
+    for _ in range((KEEP + 6) // 2):
+        alice.locks("src/b.py")
+        alice.unlocks("src/b.py")
+
+
+STRACED: dict[str, tuple[Callable[[World, RealProcesses], object], tuple[str, ...]]] = {
+    "lock": (lambda _, real: real.run("bob", "lock", "src/a.py"), ("lock", "src/c.py", "docs/")),
+    "unlock": (lambda _, real: real.run("bob", "lock", "src/a.py", "docs/"), ("unlock", "--all")),
+    "takeover": (_lapsed_by_death, ("lock", "src/app.py")),
+    "gc": (_some_history, ("gc",)),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("name", STRACED)
+def test_a_real_process_killed_at_any_system_call_leaves_a_whole_state(name: str, world: World) -> None:
+    prepare, words = STRACED[name]
+    real = RealProcesses(world.root)
+    prepare(world, real)
+    assert real.run("bob", "heartbeat") == 0
+    start = Snapshot(world.state)
+    known = _verbs(world.state)
+    calls = real.calls("bob", *words)
+    whole = _verbs(world.state)
+    checked = []
+    for call, number in calls:
+        start.restore()
+        assert real.kill_at(call, number, "bob", *words) in (137, -9), f"{call} number {number} never came"
+        left = content(world.state)
+        if left not in checked:
+            checked.append(left)
+            _check_real(world, real, known, whole)
+    start.restore()
+    assert real.run("bob", *words) == 0
+    assert _verbs(world.state) == whole
+    assert len(calls) > 15
+
+
+def _check_real(world: World, real: RealProcesses, known: list[object], whole: list[object]) -> None:
+    assert board(world) == board(world)
+    assert real.run("next", "lock", "a-file-of-the-next-writer") == 0
+    done = [event for event in _verbs(world.state) if event[2] != "next"]  # type: ignore[index]
+    assert done[: len(known)] == known
+    assert done == whole[: len(done)]
+    assert isinstance(world.agent("another").locks("a-file-of-another"), Granted)
+
+
+def _verbs(state: Path) -> list[object]:
+    from invariants import check_replay, check_store
+
+    check_store(state)
+    changes = [(e.rev, e.verb, e.actor, [c.put or c.drop for c in e.changes]) for e in check_replay(state)]
+    return list(changes)
