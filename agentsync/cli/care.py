@@ -15,6 +15,10 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
     gc = add_parser("gc", "compact the log and tidy up after those who are gone", "gc\ngc --json")
     gc.set_defaults(run=_gc)
+    doctor = add_parser("doctor", "check that everything works, and say how to mend what does not", "doctor\ndoctor --json")
+    doctor.set_defaults(run=_doctor)
+    demo = add_parser("demo", "show three agents at work in a repository of their own", "demo\ndemo --json")
+    demo.set_defaults(run=_demo)
 
 
 def _gc(context: Context, _options: argparse.Namespace) -> int:
@@ -29,3 +33,27 @@ def _gc(context: Context, _options: argparse.Namespace) -> int:
             f"dropped, {done.orphans} left-over files removed"
         )
     return 0
+
+
+def _doctor(context: Context, _options: argparse.Namespace) -> int:
+    from agentsync.ops.doctor import examine
+    from agentsync.render.frame import escape
+
+    findings = examine(context.session)
+    context.session.store.warnings.clear()  # they are among the findings
+    healthy = all(finding.level != "problem" for finding in findings)
+    if context.json:
+        context.data({"kind": "diagnosis", "healthy": healthy, "findings": findings})
+        return 0 if healthy else 1
+    for finding in findings:
+        context.say(f"{finding.level:8}{finding.check}: {escape(finding.message)}")
+        if finding.fix:
+            context.say(f"{'':8}  fix: {escape(finding.fix)}")
+    context.say("all is well" if healthy else "there are problems")
+    return 0 if healthy else 1
+
+
+def _demo(context: Context, _options: argparse.Namespace) -> int:
+    from agentsync.cli.demo import run
+
+    return run(context)

@@ -155,6 +155,13 @@ def _session_end(session: Session, call: Call) -> None:
     agents.end(session, release_all, continues=call.reason in ("clear", "resume"))
 
 
+def _ping(_session: Session, _call: Call) -> None:
+    """Prove to `doctor` that the installed hook reaches this far."""
+    from agentsync import __version__
+
+    _print({"kind": "pong", "version": __version__})
+
+
 HANDLERS: dict[str, Callable[[Session, Call], None]] = {
     "session-start": _session_start,
     "user-prompt-submit": _user_prompt_submit,
@@ -162,6 +169,7 @@ HANDLERS: dict[str, Callable[[Session, Call], None]] = {
     "post-tool-use": _post_tool_use,
     "stop": _stop,
     "session-end": _session_end,
+    "ping": _ping,
 }
 
 

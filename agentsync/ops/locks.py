@@ -8,17 +8,18 @@ from msgspec import Struct
 
 from agentsync.core import locks
 from agentsync.core.locks import Conflict, Granted, Released, Request, Verdict
+from agentsync.core.paths import target_of
 from agentsync.core.policy import MAX_MINUTES
 from agentsync.errors import UsageError
 from agentsync.ops import agents
 from agentsync.ops.session import resolve_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from agentsync.core.lease import Held
     from agentsync.core.paths import Target
-    from agentsync.core.records import Event
+    from agentsync.core.records import Event, Lock
     from agentsync.ops.session import Session
 
 MAX_REASON = 500
@@ -102,15 +103,15 @@ def unlock(
     Raises:
         UsageError: A path cannot be one, or nothing was named.
     """
-    if everything and not paths and not resources:
+    if everything:
         mine = [held.lock for held in session.store.state().locks() if held.lock.holder == session.me.id]
-        from agentsync.core.paths import target_of
-
         targets: tuple[Target, ...] = tuple(target_of(lock) for lock in mine)
     else:
         session, targets = resolve_targets(session, paths, resources)
-    if not session.store.exists():
-        return Released(locks=())
+    return _release(session, targets, force) if session.store.exists() else Released(locks=())
+
+
+def _release(session: Session, targets: Iterable[Target], force: bool) -> Released | Conflict:
     with session.store.transaction(session.me.id, session.timeout) as tx:
         me = agents.ensure(session, tx)
         decision = tx.ask(lambda state, stamp: locks.release(state, me, targets, force, stamp))
@@ -120,6 +121,11 @@ def unlock(
             verb = "force-unlock" if force and foreign else "unlock"
             tx.commit(verb, f"{me.name} ({me.id}) released {what}", decision.writes)
         return decision
+
+
+def release_exactly(session: Session, granted: Iterable[Lock]) -> Released | Conflict:
+    """Give up locks by what they are, not by how they were typed. What is gone already is no error."""
+    return _release(session, [target_of(lock) for lock in granted], force=False)
 
 
 def held(session: Session) -> list[Held]:
@@ -174,7 +180,7 @@ def explain(session: Session, path: str, count: int = 5) -> Story:
         path: As typed.
         count: How many events to tell at most.
     """
-    from agentsync.core.paths import encode_target, overlap, target_of
+    from agentsync.core.paths import encode_target, overlap
     from agentsync.core.records import Lock
     from agentsync.errors import DamagedRecordError
     from agentsync.store import codec, log

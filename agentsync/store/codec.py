@@ -71,6 +71,18 @@ def decode(data: bytes, kind: type[R], where: str) -> R:
         raise DamagedRecordError(f"{where} {what}", "agent-sync doctor tells more") from None
 
 
+def envelope(data: bytes, where: str = "record") -> Envelope:
+    """Kind and version of any record.
+
+    Raises:
+        DamagedRecordError: It has none.
+    """
+    try:
+        return _envelope_decoder().decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedRecordError(f"{where} cannot be read ({error})", "agent-sync doctor tells more") from None
+
+
 def _is_newer(data: bytes) -> bool:
     try:
         return _envelope_decoder().decode(data).v > VERSION

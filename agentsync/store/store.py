@@ -303,9 +303,8 @@ class Transaction:
                 if change.drop == key:
                     return None
                 if change.put == key:
-                    kind = codec.Envelope
-                    name = msgspec.json.decode(bytes(change.record), type=kind).kind
-                    return Put(key, codec.decode(bytes(change.record), KINDS[name], key))
+                    data = bytes(change.record)
+                    return Put(key, codec.decode(data, KINDS[codec.envelope(data, key).kind], key))
         return None
 
     def quarantine(self, key: str, reason: str) -> None:

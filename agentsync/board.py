@@ -1,0 +1,170 @@
+"""The library: the verbs of the command line for Python programs.
+
+    import agentsync
+
+    board = agentsync.open(".", agent="backend")
+    match board.lock("src/api.py", reason="new endpoint"):
+        case agentsync.Granted(): ...
+        case agentsync.Conflict(blocked=blocked): ...
+
+Outcomes are the types that operations return everywhere. Calls are safe from several threads; each is a transaction of
+its own, so nothing has to be closed.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from agentsync.core.locks import Conflict, Granted, Released
+from agentsync.errors import HeldError
+from agentsync.ops import agents, locks, session, status
+from agentsync.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentsync.core.lease import Held
+    from agentsync.core.records import Agent, Event
+    from agentsync.ops.locks import Checked
+    from agentsync.ops.status import Overview
+
+
+class Board:
+    """One repository's board, as one agent."""
+
+    def __init__(self, at: session.Session) -> None:
+        self._session = at
+
+    @property
+    def agent_id(self) -> str:
+        """The id that this board acts as."""
+        return self._session.me.id
+
+    @property
+    def directory(self) -> str:
+        """The state directory."""
+        return self._session.place.state
+
+    def register(self, name: str | None = None, role: str | None = None) -> Agent:
+        """Come on the board, or change name or role there."""
+        return agents.register(self._session, name, role)
+
+    def heartbeat(self) -> Agent:
+        """Give a sign of life. Locks last an hour after the last one."""
+        return agents.heartbeat(self._session)
+
+    def leave(self, release: bool = True) -> None:
+        """Say goodbye.
+
+        Args:
+            release: Whether the locks go too; otherwise they stay until they expire.
+        """
+        agents.end(self._session, release)
+
+    def lock(
+        self,
+        *paths: str,
+        shared: bool = False,
+        ttl_minutes: int | None = None,
+        reason: str | None = None,
+        everywhere: bool = False,
+    ) -> Granted | Conflict:
+        """Lock all of some files, directories, patterns and `@resources`, or none.
+
+        Args:
+            paths: Relative to the directory the board was opened in.
+            shared: Beside others' shared locks.
+            ttl_minutes: Minutes after the last sign of life; None = the team's setting.
+            reason: Why, for those who are refused.
+            everywhere: In all worktrees.
+
+        Raises:
+            agentsync.errors.UsageError: A path, the reason or the time cannot be used.
+        """
+        decision = locks.lock(
+            self._session, paths, shared=shared, ttl_minutes=ttl_minutes, reason=reason, everywhere=everywhere
+        )
+        self._keep_small()
+        return decision
+
+    def unlock(self, *paths: str, force: bool = False) -> Released | Conflict:
+        """Give up locks; with `force` also somebody else's, who is told."""
+        decision = locks.unlock(self._session, paths, force=force)
+        self._keep_small()
+        return decision
+
+    def _keep_small(self) -> None:
+        if self._session.store.due_for_compaction:
+            from agentsync.ops import care
+
+            care.compact_if_free(self._session)
+
+    @contextmanager
+    def locked(
+        self, *paths: str, shared: bool = False, ttl_minutes: int | None = None, reason: str | None = None
+    ) -> Iterator[Granted]:
+        """Hold locks for the length of a block. Locks that were held before stay held after.
+
+        Raises:
+            HeldError: Somebody else holds one of them.
+        """
+        mine = {held.lock.path for held in self.locks() if held.lock.holder == self.agent_id}
+        decision = self.lock(*paths, shared=shared, ttl_minutes=ttl_minutes, reason=reason)
+        if isinstance(decision, Conflict):
+            from agentsync.render.locks import sentence
+
+            now = self._session.runtime.now()
+            said = "; ".join(sentence(blocked, now) for blocked in decision.blocked)
+            raise HeldError(said, "try again later, or work on something else")
+        try:
+            yield decision
+        finally:
+            new = [lock for lock in decision.locks if lock.path not in mine]
+            if new:
+                locks.release_exactly(self._session, new)
+
+    def locks(self) -> list[Held]:
+        """All locks that have not expired."""
+        return locks.held(self._session)
+
+    def check(self, *paths: str) -> list[Checked]:
+        """What edits of these paths would meet. Changes nothing."""
+        return locks.check(self._session, paths)
+
+    def status(self) -> Overview:
+        """Who is here, what is held."""
+        return status.overview(self._session)
+
+    def revision(self) -> int:
+        """The newest revision of the log."""
+        return self._session.store.revision()
+
+    def events(self, since: int | None = None, timeout: float | None = None) -> Iterator[Event]:
+        """The log from a revision on, then live.
+
+        Args:
+            since: The last revision that is known already; None = only what comes from now on.
+            timeout: Seconds of silence after which to stop; None = never.
+        """
+        from agentsync.ops.feed import follow
+
+        return follow(self._session, self.revision() if since is None else since, timeout)
+
+
+def open(path: str | os.PathLike[str] = ".", agent: str | None = None) -> Board:
+    """The board of the repository that contains `path`.
+
+    Args:
+        path: A directory in it; relative paths in later calls are relative to it.
+        agent: The id to act as; None = found out as on the command line (`AGENT_SYNC_ID`, the host's session, …).
+
+    Raises:
+        agentsync.errors.UsageError: The id cannot be one.
+        agentsync.errors.UnusableError: The state directory is not ours to use.
+    """
+    env = dict(os.environ)
+    if agent is not None:
+        env["AGENT_SYNC_ID"] = agent
+    return Board(session.open_session(Runtime(env=env, cwd=os.path.abspath(os.fspath(path)))))

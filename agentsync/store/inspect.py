@@ -1,0 +1,161 @@
+"""Looking at a store as a doctor does: everything is read, nothing is changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agentsync.core import keys
+from agentsync.core.records import KINDS, VERSION
+from agentsync.errors import AgentSyncError, DamagedRecordError
+from agentsync.store import codec, log
+from agentsync.store.guard import holder_of
+
+if TYPE_CHECKING:
+    from agentsync.store.store import Store
+
+NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "drvfs", "vboxsf", "virtiofs"})
+"""File systems on which flock may be local, or change notifications missing."""
+
+
+def damaged_records(store: Store) -> list[str]:
+    """What is wrong with each record that cannot be read, and with each file in quarantine."""
+    problems = []
+    for folder in ("agents", "locks", "inbox", "installed", "log", ""):
+        for key in _json_below(store, folder):
+            content = store.files.read(key)
+            if content is None:
+                continue  # it went while we looked
+            try:
+                envelope = codec.envelope(content.data, key)
+                if envelope.v <= VERSION and envelope.kind in KINDS:
+                    codec.decode(content.data, KINDS[envelope.kind], key)
+            except DamagedRecordError as error:
+                problems.append(error.message)
+    problems += [f"quarantine/{name} could not be read" for name in sorted(store.files.names("quarantine"))]
+    return problems
+
+
+def _json_below(store: Store, folder: str) -> list[str]:
+    found = []
+    for name in sorted(store.files.names(folder)):
+        key = f"{folder}/{name}" if folder else name
+        if name.endswith(".json"):
+            found.append(key)
+        elif folder and "." not in name:
+            found += _json_below(store, key)
+    return found
+
+
+def gaps(store: Store) -> list[int]:
+    """Revisions that are neither in the log nor in the archive, between the oldest known and the newest."""
+    known = set(log.revisions(store.files))
+    for first, last in log.archives(store.files):
+        known.update(range(first, last + 1))
+    return [r for r in range(min(known), max(known)) if r not in known] if known else []
+
+
+def stuck_intent(store: Store) -> bool:
+    """Whether a transaction was left over. The next command that writes finishes it."""
+    return store.files.status(keys.INTENT) is not None
+
+
+def guard_holder(store: Store) -> int | None:
+    """The pid that holds the guard right now."""
+    return holder_of(store.files.path(keys.GUARD))
+
+
+def file_system(path: str) -> str | None:
+    """The type of the file system that holds `path`; None where it cannot be known."""
+    best, kind = "", None
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+            for line in table:
+                fields = line.split()
+                mount = fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape", "surrogateescape")
+                inside = path == mount or path.startswith(mount.rstrip("/") + "/")
+                if inside and len(mount) >= len(best):
+                    best, kind = mount, fields[fields.index("-") + 1]
+    except (OSError, ValueError, IndexError, UnicodeError):
+        return None
+    return kind
+
+
+_PROBE = """
+import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+try:
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    print("entered")
+except BlockingIOError:
+    print("excluded")
+try:
+    os.link(sys.argv[1], sys.argv[2])
+    print("linked")
+except FileExistsError:
+    print("refused")
+"""
+
+
+def exclusion(store: Store) -> str | None:
+    """Whether flock and link exclude a second process here.
+
+    Returns:
+        What is wrong, or None.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: filelock's own lock, tested by filelock
+        return None
+    files = store.files
+    probe, other = files.write_temp(b"", sync=False), files.write_temp(b"", sync=False)
+    fd = os.open(files.path(probe), os.O_RDWR)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        command = [sys.executable, "-I", "-c", _PROBE, files.path(probe), files.path(other)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    finally:
+        os.close(fd)
+        files.unlink(probe)
+        files.unlink(other)
+    said = done.stdout.split()
+    if said != ["excluded", "refused"]:
+        return f"a second process was not kept out: {' '.join(said) or done.stderr.strip()[-200:]}"
+    return None
+
+
+def clock_skew(store: Store) -> float:
+    """Seconds by which the file system's clock is ahead of ours."""
+    probe = store.files.write_temp(b"", sync=False)
+    status = store.files.status(probe)
+    store.files.unlink(probe)
+    return (status.st_mtime - store.runtime.now().timestamp()) if status else 0.0
+
+
+def future_event(store: Store) -> float:
+    """Seconds by which the newest event lies in the future."""
+    try:
+        event = log.read(store.files, store.revision())
+    except AgentSyncError:
+        return 0.0
+    return (event.at - store.runtime.now()).total_seconds() if event else 0.0
+
+
+def failures(store: Store, key: str, hours: float) -> list[str]:
+    """What hooks that failed open said in the last hours, oldest first."""
+    content = store.files.read(key)
+    found = []
+    for line in content.data.splitlines() if content else ():
+        try:
+            entry = msgspec.json.decode(line, type=dict)
+            at = msgspec.convert(entry["at"], type=datetime)
+            if (store.runtime.now() - at).total_seconds() < hours * 3600:
+                found.append(str(entry["what"]))
+        except (msgspec.MsgspecError, KeyError, TypeError, UnicodeDecodeError):
+            continue
+    return found

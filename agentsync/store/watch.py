@@ -1,0 +1,130 @@
+"""Following the log: events of the file system are hints, revisions are the truth.
+
+What is delivered is always a prefix of the sequence of revisions, whatever the watcher missed: a watcher that overflows,
+was suspended, or whose directory was replaced only costs time. Where watching does not work, polling does.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from agentsync.store import log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from agentsync.core.records import Event
+    from agentsync.store.files import Files
+
+RECHECK_S = 1.0
+"""Seconds between looks when the watcher is quiet: what a lost notification costs at most."""
+
+POLL_S = 0.1
+"""Seconds between looks where watching does not work."""
+
+REARM_S = 5.0
+"""Seconds between attempts to watch again."""
+
+
+class Follower:
+    """Follows one store's log. Iterate; `close` (or leaving the `with` block) ends it."""
+
+    def __init__(self, files: Files, after: int) -> None:
+        """Begin after a revision.
+
+        Args:
+            files: The store's files.
+            after: The last revision that is known already.
+        """
+        self._files = files
+        self._cursor = after
+        self._wake = threading.Event()
+        self._closed = False
+        self._observer: object | None = None
+        self._inode: int | None = None
+        self._armed_at = 0.0
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop following; a waiting `events` returns."""
+        self._closed = True
+        self._wake.set()
+        self._disarm()
+
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
+        """Events after the cursor, in order, as they come.
+
+        Args:
+            timeout: Seconds of silence after which to stop; None = never.
+        """
+        self._arm()
+        last = time.monotonic()
+        while not self._closed:
+            self._wake.clear()  # before the look: what comes during it wakes us again
+            for event in log.since(self._files, self._cursor):
+                self._cursor = event.rev
+                last = time.monotonic()
+                yield event
+                if self._closed:
+                    return
+            if timeout is not None and time.monotonic() - last >= timeout:
+                return
+            if self._must_rearm():
+                self._arm()
+                continue  # look again: something may have come before the watch was there
+            wait = RECHECK_S if self._observer is not None else POLL_S
+            if timeout is not None:
+                wait = min(wait, max(last + timeout - time.monotonic(), 0.001))
+            self._wake.wait(wait)
+
+    # ------------------------------------------------------------ the watch
+    def _arm(self) -> None:
+        self._disarm()
+        self._armed_at = time.monotonic()
+        directory = self._files.path("log")
+        try:
+            self._inode = os.stat(directory).st_ino
+            self._observer = _observe(directory, self._wake)
+        except OSError:  # no such directory yet, or no watches left
+            self._observer = None
+
+    def _disarm(self) -> None:
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()  # type: ignore[attr-defined]
+            observer.join()  # type: ignore[attr-defined]
+
+    def _must_rearm(self) -> bool:
+        if self._observer is None:
+            return time.monotonic() - self._armed_at >= REARM_S
+        try:
+            replaced = os.stat(self._files.path("log")).st_ino != self._inode
+        except OSError:
+            replaced = True
+        if replaced and self._cursor > log.head(self._files):
+            self._cursor = 0  # the state was deleted and made anew: its history begins again
+        alive = any(emitter.is_alive() for emitter in self._observer.emitters)  # type: ignore[attr-defined]
+        return replaced or not alive
+
+
+def _observe(directory: str, wake: threading.Event) -> object:
+    """A running watchdog observer that sets `wake` on every change of names in `directory`."""
+    from watchdog.events import FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+    from watchdog.observers import Observer
+
+    class Waker(FileSystemEventHandler):
+        def on_any_event(self, event: FileSystemEvent) -> None:
+            wake.set()
+
+    observer = Observer()
+    observer.schedule(Waker(), directory, recursive=False, event_filter=[FileCreatedEvent, FileMovedEvent])
+    observer.start()
+    return observer
