@@ -1,10 +1,10 @@
 """A small language for tests: a repository, agents in it, and a clock that moves by hand.
 
-    world = World(tmp_path)
-    alice, bob = world.agent("alice"), world.agent("bob")
-    alice.locks("src/api.py")
-    assert bob.is_refused("src/api.py")
-    world.clock.advance(minutes=61)
+world = World(tmp_path)
+alice, bob = world.agent("alice"), world.agent("bob")
+alice.locks("src/api.py")
+assert bob.is_refused("src/api.py")
+world.clock.advance(minutes=61)
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
     gc = add_parser("gc", "compact the log and tidy up after those who are gone", "gc\ngc --json")
     gc.set_defaults(run=_gc)
-    doctor = add_parser("doctor", "check that everything works, and say how to mend what does not", "doctor\ndoctor --json")
+    doctor = add_parser(
+        "doctor", "check that everything works, and say how to mend what does not", "doctor\ndoctor --json"
+    )
     doctor.set_defaults(run=_doctor)
     demo = add_parser("demo", "show three agents at work in a repository of their own", "demo\ndemo --json")
     demo.set_defaults(run=_demo)

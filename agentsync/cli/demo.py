@@ -154,7 +154,9 @@ def _play(story: Story, root: str, agents: list[Agent]) -> None:
     subprocess.run(["git", "init", "-q", root], check=True, env=env)
     command = [sys.executable, "-m", "agentsync", "install"]
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=root, check=False)
-    story.tell("you", "agent-sync install", done.stdout.splitlines()[0] if done.stdout else done.stderr, done.returncode == 0)
+    story.tell(
+        "you", "agent-sync install", done.stdout.splitlines()[0] if done.stdout else done.stderr, done.returncode == 0
+    )
 
     backend, frontend, tests = (Agent(name, root, env) for name in ("backend", "frontend", "tests"))
     agents += [backend, frontend, tests]
@@ -172,7 +174,9 @@ def _play(story: Story, root: str, agents: list[Agent]) -> None:
     with open(f"{root}/src/api.py", encoding="utf-8") as file:
         untouched = file.read() == "version = 1\n"
     refused = why is not None and "backend" in why and untouched
-    story.tell("frontend", "edits src/api.py; the hook refuses before anything is written", why or "it went through", refused)
+    story.tell(
+        "frontend", "edits src/api.py; the hook refuses before anything is written", why or "it went through", refused
+    )
 
     why = frontend.edits("src/ui.py", "version = 2\n")
     held = [lock["path"] for lock in json.loads(frontend.runs("locks", "--json").stdout) if lock["auto"]]

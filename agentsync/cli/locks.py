@@ -80,7 +80,9 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         everywhere=options.everywhere,
     )
     if isinstance(decision, Conflict):
-        return _refuse(context, decision, "agent-sync explain PATH tells more; agent-sync check PATH, whether it is free")
+        return _refuse(
+            context, decision, "agent-sync explain PATH tells more; agent-sync check PATH, whether it is free"
+        )
     if context.json:
         context.data(decision.locks[0] if len(decision.locks) == 1 else list(decision.locks))
         return 0
@@ -89,9 +91,13 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
     now = context.runtime.now()
     for granted in decision.locks:
         mode = " (shared)" if granted.mode == "shared" else ""
-        context.say(f"locked {escape(granted.path)}{mode} until {clock(granted.expires_at, now)}, token {granted.token}")
+        context.say(
+            f"locked {escape(granted.path)}{mode} until {clock(granted.expires_at, now)}, token {granted.token}"
+        )
     for old in decision.taken_over:
-        context.say(f"taken over from {escape(old.holder_name)} ({old.holder}), whose lock had lapsed: {escape(old.path)}")
+        context.say(
+            f"taken over from {escape(old.holder_name)} ({old.holder}), whose lock had lapsed: {escape(old.path)}"
+        )
     for held in decision.elsewhere:
         where = f"worktree {escape(held.lock.worktree)}" if held.lock.worktree else "the main worktree"
         context.warn(f"{held.lock.path} is also locked in {where}, by {held.lock.holder_name} ({held.lock.holder})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from agentsync import __version__
 from agentsync.cli import agents, care, locks, overview, setup
@@ -21,7 +21,7 @@ exit codes: 0 done, 1 internal error, 2 usage, 3 somebody else holds it, 4 no su
 """
 
 
-class UsageExit(Exception):
+class UsageExit(Exception):  # noqa: N818 # it is no error when --help was asked for
     """The parser wants to stop: after --help, or over a typing error."""
 
     def __init__(self, code: int, message: str | None = None, hint: str = "") -> None:
@@ -41,12 +41,8 @@ class Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Stop after --help or --version."""
         if message:
-            self._print_message(message, sys.stdout)
+            sys.stdout.write(message)
         raise UsageExit(status)
-
-    def _print_message(self, message: str, file: IO[str] | None = None) -> None:
-        (file or sys.stdout).write(message)
-        sys.stdout.flush()
 
 
 def build() -> argparse.ArgumentParser:
@@ -60,7 +56,7 @@ def build() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"agent-sync {__version__}")
     parser.add_argument("-C", dest="directory", metavar="DIR", help="run as if started in DIR")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("-C", dest="directory", metavar="DIR", default=argparse.SUPPRESS, help="run as if in DIR")
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)

@@ -18,7 +18,9 @@ CLIENTS = ("claude",)
 
 def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
-    init = add_parser("init", "make the state directory (any command that writes does it too)", "init\n-C ../other init")
+    init = add_parser(
+        "init", "make the state directory (any command that writes does it too)", "init\n-C ../other init"
+    )
     init.set_defaults(run=_init)
     install = add_parser("install", "put the hooks into a client's settings", "install\ninstall --dry-run")
     _add_common(install)
@@ -91,5 +93,5 @@ def _difference(outcome: Outcome) -> str:
     for change in outcome.changes:
         old, new = ((data or b"").decode("utf-8", "replace").splitlines() for data in (change.before, change.after))
         names = [change.path if data is not None else "/dev/null" for data in (change.before, change.after)]
-        lines += [escape(line) for line in difflib.unified_diff(old, new, *names, lineterm="")]
+        lines += [escape(line) for line in difflib.unified_diff(old, new, names[0], names[1], lineterm="")]
     return "\n".join(lines)

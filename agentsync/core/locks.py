@@ -172,8 +172,8 @@ def release(board: Board, me: Agent, targets: Iterable[Target], force: bool, sta
     for lock in dropped.values():
         if lock.holder != me.id:
             told.setdefault(lock.holder, []).append(f"your lock on {lock.path} was released by {me.name} ({me.id})")
-    writes = (*(Drop(key) for key in dropped), *notices(told, stamp))
-    return Released(locks=tuple(dropped.values()), writes=writes)
+    drops: list[Write] = [Drop(key) for key in dropped]
+    return Released(locks=tuple(dropped.values()), writes=(*drops, *notices(told, stamp)))
 
 
 class Verdict(Struct, frozen=True, kw_only=True, gc=False):

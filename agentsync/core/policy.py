@@ -46,7 +46,7 @@ class Config(Struct, frozen=True, kw_only=True, gc=False):
                 from agentsync.core import globs
 
                 if any(globs.matches(pattern, path) for pattern in patterns):
-                    return name  # type: ignore[return-value]  # mypy widens the loop variable to str
+                    return name
         return "plain"
 
 
@@ -61,11 +61,11 @@ def from_table(table: dict[str, Any]) -> tuple[Config, list[str]]:
     settings: dict[str, Any] = {}
     warnings: list[str] = []
     for key, value in table.items():
-        if key == "auto_lock" and isinstance(value, bool):
-            settings[key] = value
-        elif key == "worktrees" and value in WORKTREES:
-            settings[key] = value
-        elif key in _MINUTES and type(value) is int and 0 < value <= MAX_MINUTES:
+        if (
+            (key == "auto_lock" and isinstance(value, bool))
+            or (key == "worktrees" and value in WORKTREES)
+            or (key in _MINUTES and type(value) is int and 0 < value <= MAX_MINUTES)
+        ):
             settings[key] = value
         elif key == "paths" and isinstance(value, dict):
             for name, patterns in value.items():

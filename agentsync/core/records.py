@@ -71,7 +71,7 @@ class Lock(Record, tag="lock", frozen=True, kw_only=True, gc=False):
     """`locks/….json`: a lease on a path or named resource."""
 
     path: str
-    """Relative to the root (absolute outside it), `/` as separator, NFC; a directory ends in `/`; `@name` = resource."""
+    """Relative to the root (absolute outside), `/` as separator, NFC; a directory ends in `/`; `@name` = resource."""
     scope: Scope
     mode: Mode
     holder: Id

@@ -161,7 +161,9 @@ def _hooks(session: Session) -> Iterator[Finding]:
     except AgentSyncError as error:
         yield Finding(check="hooks", level="problem", message=error.message, fix=error.hint)
         return
-    yield Finding(check="hooks", level="ok", message=f"installed for Claude Code, Python answers in {seconds * 1e3:.0f} ms")
+    yield Finding(
+        check="hooks", level="ok", message=f"installed for Claude Code, Python answers in {seconds * 1e3:.0f} ms"
+    )
     yield _speed(session)
 
 
@@ -182,7 +184,13 @@ def _run(command: list[str], session: Session, payload: bytes, **variables: str)
     env.update(CLAUDE_PROJECT_DIR=session.place.base, **variables)
     try:
         return subprocess.run(
-            command, input=payload, capture_output=True, env=env, cwd=session.place.base, timeout=PING_TIMEOUT, check=False
+            command,
+            input=payload,
+            capture_output=True,
+            env=env,
+            cwd=session.place.base,
+            timeout=PING_TIMEOUT,
+            check=False,
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise AgentSyncError(f"the installed hook does not start: {error}", "agent-sync install") from None

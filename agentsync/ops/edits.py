@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from agentsync.core import keys, locks
 from agentsync.core.locks import Blocked, Conflict, Request
-from agentsync.core.paths import Target, target_of
+from agentsync.core.paths import Target, reach_overlap, target_of
 from agentsync.store import activity
 from agentsync.store.locate import locate_path, name_in, real_path
 
@@ -129,7 +129,7 @@ def _covered_by_hand(session: Session, target: Target) -> bool:
     return any(
         h.live and h.lock.holder == session.me.id and not h.lock.auto
         for h in touching
-        if locks.reach_overlap(target, target_of(h.lock))
+        if reach_overlap(target, target_of(h.lock))
     )
 
 

@@ -88,9 +88,7 @@ def identify(
 
 
 def _ancestor(runtime: Runtime, presences: list[Presence]) -> Identity | None:
-    by_pid = {
-        p.agent.pid: p.agent for p in presences if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id
-    }
+    by_pid = {p.agent.pid: p.agent for p in presences if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id}
     for pid, _ in runtime.ancestors() if by_pid else ():
         agent = by_pid.get(pid)
         if agent is not None and runtime.life_of(pid, agent.pid_start, agent.boot_id, agent.pid_ns) == "alive":
@@ -107,9 +105,7 @@ def _terminal(runtime: Runtime, client: str | None) -> Identity:
     return Identity(id=f"{client}-{digest}", source="this terminal session", client=client)
 
 
-def facts(
-    me: Identity, runtime: Runtime, place: Place, name: str | None = None, role: str | None = None
-) -> Facts:
+def facts(me: Identity, runtime: Runtime, place: Place, name: str | None = None, role: str | None = None) -> Facts:
     """What there is to know of the caller for its record."""
     process = _client_process(me, runtime)
     return Facts(

@@ -153,9 +153,7 @@ def check(session: Session, paths: Sequence[str]) -> list[Checked]:
         there, targets = resolve_targets(session, [typed])
         everywhere = there.store.config.worktrees == "deny"
         state = there.store.state()
-        found += [
-            Checked(target=t, verdict=locks.judge_edit(state, session.me.id, t, everywhere)) for t in targets
-        ]
+        found += [Checked(target=t, verdict=locks.judge_edit(state, session.me.id, t, everywhere)) for t in targets]
     if not found:
         raise UsageError("nothing to check was named", "for example: agent-sync check src/app.py")
     return found

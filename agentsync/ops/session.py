@@ -100,7 +100,6 @@ def resolve_targets(
     Raises:
         UsageError: A path cannot be one, or the paths belong to different repositories.
     """
-    from agentsync.core.paths import Target
     from agentsync.store.locate import resolve
 
     targets: list[Target] = []

@@ -18,8 +18,7 @@ SHELL_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123
 
 
 def escape(text: str, limit: int = 0) -> str:
-    """One line, printable: what does not print (controls, line ends, bidi and zero-width characters, surrogates) is
-    written as an escape.
+    """One printable line; controls, line ends, bidi and zero-width characters, surrogates are written as escapes.
 
     Args:
         text: Anybody's words.

@@ -173,6 +173,8 @@ def _details(held: Held, now: datetime) -> list[str]:
     lines = [
         f"since {clock(lock.acquired_at, now)} ({ago(lock.acquired_at, now)}), until {clock(held.until, now)}",
         f"{lock.mode}, {'by an edit' if lock.auto else 'by hand'}, token {lock.token}"
-        + (", everywhere" if lock.everywhere else f", in worktree {escape(lock.worktree, 64)}" if lock.worktree else ""),
+        + (
+            ", everywhere" if lock.everywhere else f", in worktree {escape(lock.worktree, 64)}" if lock.worktree else ""
+        ),
     ]
     return [f"reason: {escape(lock.reason, 240)}", *lines] if lock.reason else lines

@@ -31,7 +31,9 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
         + (f", {_count(board.unread, 'notice')} waiting for you" if board.unread else "")
     ]
     if not board.agents:
-        lines.append("Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand.")
+        lines.append(
+            "Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand."
+        )
     else:
         lines += ["", paint("AGENTS", "1")]
         rows = [_agent_row(p, board.you.presence.agent.id, now) for p in board.agents]

@@ -8,7 +8,7 @@ normal after a power cut); damaged.
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -29,7 +29,7 @@ _encoder = msgspec.json.Encoder()
 
 
 @cache
-def _decoder(kind: type[R]) -> msgspec.json.Decoder[R]:
+def _decoder(kind: type[Record]) -> msgspec.json.Decoder[Record]:
     return msgspec.json.Decoder(kind)
 
 
@@ -61,7 +61,7 @@ def decode(data: bytes, kind: type[R], where: str) -> R:
         DamagedRecordError: It is void or not a record of this kind.
     """
     try:
-        return _decoder(kind).decode(data)
+        return cast("R", _decoder(kind).decode(data))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if _is_newer(data):
             raise NewerRecordError(

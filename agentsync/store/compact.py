@@ -121,4 +121,3 @@ def _trim_activity(store: Store) -> None:
             temp = files.write_temp(half[half.find(b"\n") + 1 :], sync=False)
             os.utime(files.path(temp), (content.mtime, content.mtime))  # trimming is no sign of life
             files.replace(temp, key)
-

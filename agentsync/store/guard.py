@@ -36,7 +36,9 @@ HOOK_TIMEOUT = 2.0
 CLI_TIMEOUT = 10.0
 """Seconds a command waits before it says who is in the way."""
 
-_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+_FLAGS = (
+    os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
+)
 
 
 class _TimeUpError(Exception):

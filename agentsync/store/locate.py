@@ -204,7 +204,9 @@ def name_in(path: str, place: Place) -> str:
     return path.replace(os.sep, "/") if os.sep != "/" else path
 
 
-def resolve(typed: str, cwd: str, home: Place, env: Mapping[str, str], everywhere: bool = False) -> tuple[Place, Target]:
+def resolve(
+    typed: str, cwd: str, home: Place, env: Mapping[str, str], everywhere: bool = False
+) -> tuple[Place, Target]:
     """What somebody means by a path, directory or pattern typed in `cwd`.
 
     A file that exists wins over a pattern that looks like it (`pages/[id].tsx`). A directory that exists needs no
@@ -227,9 +229,7 @@ def resolve(typed: str, cwd: str, home: Place, env: Mapping[str, str], everywher
     return place, _target(scope, name, place, everywhere)
 
 
-def _resolve_glob(
-    typed: str, cwd: str, home: Place, env: Mapping[str, str], everywhere: bool
-) -> tuple[Place, Target]:
+def _resolve_glob(typed: str, cwd: str, home: Place, env: Mapping[str, str], everywhere: bool) -> tuple[Place, Target]:
     parts = typed.split("/")
     first = next(i for i, part in enumerate(parts) if looks_like_glob(part))
     rest = [part for part in parts[first:] if part not in ("", ".")]

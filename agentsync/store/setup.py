@@ -126,7 +126,7 @@ def refuse_tracked(store: Store) -> None:
 
 
 def _is_indexed(git_dir: str, relative: str) -> bool:
-    """Whether the index names a file below `relative`. Reads the index as bytes; version 4 shortens names, so ask git."""
+    """Whether the index names a file below `relative`. It is read as bytes; version 4 shortens names, so ask git."""
     try:
         with open(f"{git_dir}/index", "rb") as file:
             index = file.read()

@@ -98,7 +98,7 @@ class State:
     def touching(self, target: Target) -> list[Held]:
         """All locks whose paths overlap the target's, in whatever worktree."""
         if target.scope in ("dir", "glob"):
-            return [held for held in self._listed(target)]
+            return list(self._listed(target))
         names = [encode_target(target.scope, target.path)]
         if target.scope == "file":
             names += [encode(directory) for directory in parents(target.path)]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from agentsync.core import keys, policy
-from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.changes import Put, Stamp, Write
 from agentsync.core.records import KINDS, Change, Event, Format
 from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
 from agentsync.store import codec, log

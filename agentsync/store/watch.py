@@ -1,7 +1,7 @@
 """Following the log: events of the file system are hints, revisions are the truth.
 
-What is delivered is always a prefix of the sequence of revisions, whatever the watcher missed: a watcher that overflows,
-was suspended, or whose directory was replaced only costs time. Where watching does not work, polling does.
+What is delivered is always a prefix of the sequence of revisions, whatever the watcher missed: one that overflows, was
+suspended, or whose directory was replaced only costs time. Where watching does not work, polling does.
 """
 
 from __future__ import annotations
