@@ -1,0 +1,12 @@
+"""Makes the fixture of `clients` known to the tests beside it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from clients import sessions
+
+__all__ = ["sessions"]
