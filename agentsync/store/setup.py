@@ -22,7 +22,7 @@ BALLAST_BYTES = 1 << 16
 """Freed before compaction, so that a full disk can still be compacted."""
 
 README = """\
-This directory is how the coding agents of this repository coordinate (https://pypi.org/project/agentsync/).
+This directory is how the coding agents of this repository coordinate, by the tool agent-sync.
 Every file is a record that you can read: `ls locks` is the lock table, `ls log | tail` the feed.
 
   agents/     who is here        locks/      what is held: %2F is a slash, @name a resource

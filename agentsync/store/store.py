@@ -218,7 +218,7 @@ class Transaction:
             if key in self.state.newer:
                 raise NewerRecordError(
                     f"{files.path(str(key))} was written by a newer agent-sync and is left as it is",
-                    "upgrade this one: pipx upgrade agentsync",
+                    "upgrade this one",
                 )
         sync = self._store._durable and durability != "E"
         event = Event(
