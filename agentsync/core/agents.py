@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import keys
-from agentsync.core.changes import SYSTEM, Drop, Put, Stamp, Write
+from agentsync.core.changes import SYSTEM, Drop, Put, Stamp, Write, notices
 from agentsync.core.records import Agent, Lock
 from agentsync.errors import UsageError
 
@@ -126,25 +126,25 @@ def _depart(agent: Agent) -> list[Write]:
     return [Put(keys.past_agent(agent.id), gone), Drop(keys.agent(agent.id))]
 
 
-def sweep(presences: Sequence[Presence], held: Sequence[Held], keep: str | None) -> tuple[Write, ...]:
+def sweep(presences: Iterable[Presence], held: Sequence[Held], stamp: Stamp) -> tuple[Write, ...]:
     """Tidy up after those who are gone: their locks that bind no longer, and then themselves.
 
-    Args:
-        presences: All agents.
-        held: All locks.
-        keep: The id of an agent that stays whatever happens: the one who sweeps.
+    Should one of them come back, it is told which of its locks lapsed.
     """
     writes: list[Write] = []
+    told: dict[str, list[str]] = {}
     for presence in presences:
         agent = presence.agent
-        if agent.id == keep or not presence.is_gone:
+        if not presence.is_gone:
             continue
         own = [h for h in held if h.lock.holder == agent.id]
         dead_locks = [h for h in own if not h.live]
         writes += [Drop(keys.lock(h.lock)) for h in dead_locks]
+        if dead_locks and presence.status != "dead":
+            told[agent.id] = [f"your lock on {h.lock.path} had lapsed and was dropped" for h in dead_locks]
         if len(dead_locks) == len(own):
             writes += _depart(agent)
-    return tuple(writes)
+    return (*writes, *notices(told, stamp))
 
 
 def lock_for_edit(agent: Agent, target: Target, at: datetime, ttl_s: int, stamp: Stamp) -> Lock:

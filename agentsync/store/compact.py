@@ -47,7 +47,7 @@ def compact(store: Store, tx: Transaction) -> Compacted:
         files.unlink(BALLAST)
     archived = _fold(store)
     state = tx.state
-    writes = agents.sweep(state.presences(), state.locks(), keep=None)
+    writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
     tx.commit("sweep", "tidied up after agents that are gone", writes)
     orphans = _clear_tmp(store)
     _trim_activity(store)

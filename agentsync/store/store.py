@@ -28,6 +28,7 @@ from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
 from agentsync.store import codec, log
 from agentsync.store.files import Files
 from agentsync.store.guard import CLI_TIMEOUT, Guard
+from agentsync.store.locate import STATE
 from agentsync.store.state import State
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ class Store:
 
     def _check_directory(self, key: str) -> None:
         path = self.files.path(key) if key else self.place.state
+        if not key and path.endswith(f"/{STATE}") and os.path.islink(os.path.dirname(path)):
+            path = os.path.dirname(path)  # a linked .claude would put several repositories' state in one place
         try:
             status = os.lstat(path)
         except FileNotFoundError:
