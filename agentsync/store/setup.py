@@ -69,8 +69,12 @@ def _publish(store: Store, key: str, data: bytes) -> None:
         store.files.link(store.files.write_temp(data, sync=False), key)
 
 
-def verified_format(store: Store) -> Format:
+def verified_format(store: Store, known: Format | None) -> Format:
     """The store's format record, made anew when the directory is a copy. Call with the guard held.
+
+    Args:
+        store: The store.
+        known: What an earlier call returned; good as long as the directory is the same one.
 
     A copy (of a backup, or with `cp -r`) keeps its records but gets a new id, and the agents and locks of the original
     are dropped: their owners work elsewhere.
@@ -81,6 +85,8 @@ def verified_format(store: Store) -> Format:
     """
     files = store.files
     inode = os.stat(store.place.state).st_ino
+    if known is not None and known.inode == inode and files.status(keys.FORMAT) is not None:
+        return known
     content = files.read(keys.FORMAT)
     found: Format | None = None
     if content is not None:

@@ -133,9 +133,10 @@ class Store:
         if not self.exists():
             setup.create(self)
         with self._guard.held(timeout, self.owns_signals):
-            for name in DIRECTORIES:
-                self._check_directory(name)
-            self._format = setup.verified_format(self)
+            if self._format is None:  # once per process; the guard itself is compared with its path every time
+                for name in DIRECTORIES:
+                    self._check_directory(name)
+            self._format = setup.verified_format(self, self._format)
             self._head = log.head(self.files, self._head)
             tx = Transaction(self, actor)
             tx.recover()
