@@ -193,13 +193,19 @@ def judge_edit(board: Board, me: str, target: Target, all_worktrees: bool) -> Ve
     Those who share a lease on a file may all edit it: they agreed to. Everybody else is refused while one of them is
     live.
     """
-    touching = board.touching(target)
-    meeting = [h for h in touching if h.live and (all_worktrees or reach_overlap(target, target_of(h.lock)))]
-    covered = any(h.lock.holder == me for h in meeting)
-    others = [h for h in meeting if h.lock.holder != me]
-    blocked = tuple(Blocked(target, h) for h in others if not (covered and h.lock.mode == "shared"))
-    elsewhere = tuple(h for h in touching if h.live and h.lock.holder != me and h not in meeting)
-    return Verdict(blocked=blocked, covered=covered, elsewhere=elsewhere)
+    covered = False
+    others: list[Held] = []
+    elsewhere: list[Held] = []
+    for held in board.touching(target):
+        meets = all_worktrees or reach_overlap(target, target_of(held.lock))
+        if not held.live:
+            continue
+        if held.lock.holder == me:
+            covered = covered or meets
+        else:
+            (others if meets else elsewhere).append(held)
+    blocked = tuple(Blocked(target, held) for held in others if not (covered and held.lock.mode == "shared"))
+    return Verdict(blocked=blocked, covered=covered, elsewhere=tuple(elsewhere))
 
 
 def conflicting(a: Lock, b: Lock) -> bool:

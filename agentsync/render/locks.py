@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_DENIAL = 1500
 """Characters of a denial: it costs the model context on every try."""
 
+_NAMED = 5
+"""Locks that an answer about one path names."""
+
 _SHOWN = 2
 """Locks that a refusal describes; the rest are counted."""
 
@@ -83,7 +86,7 @@ def denial(path: str, blocked: Sequence[Blocked], now: datetime) -> str:
 def elsewhere(held: Sequence[Held], now: datetime) -> str:
     """A warning: the same path is being worked on in another worktree."""
     lines = []
-    for one in held[:5]:
+    for one in held[:_NAMED]:
         where = f"worktree {escape(one.lock.worktree, 64)}" if one.lock.worktree else "the main worktree"
         on = f" on branch {escape(one.lock.branch, 100)}" if one.lock.branch else ""
         since = ago(one.lock.acquired_at, now)
@@ -136,10 +139,12 @@ def sentence(blocked: Blocked, now: datetime) -> str:
 
 def verdict(target: Target, found: Verdict, now: datetime) -> list[str]:
     """What an edit would meet."""
-    lines = [f"refused: {sentence(blocked, now)}" for blocked in found.blocked]
+    lines = [f"refused: {sentence(blocked, now)}" for blocked in found.blocked[:_NAMED]]
+    if len(found.blocked) > _NAMED:
+        lines.append(f"  and {len(found.blocked) - _NAMED} more locks in it: agent-sync locks")
     if not lines:
         lines = [f"yours: {shorten_path(target.path)}" if found.covered else f"free: {shorten_path(target.path)}"]
-    for held in found.elsewhere:
+    for held in found.elsewhere[:_NAMED]:
         where = f"worktree {escape(held.lock.worktree, 64)}" if held.lock.worktree else "the main worktree"
         lines.append(f"  also locked in {where} by {who(held)}")
     return lines
@@ -149,11 +154,13 @@ def story(told: Story, now: datetime) -> list[str]:
     """A path's holder, its last events, and what to do."""
     path = shorten_path(told.target.path)
     lines = []
-    for held in told.held:
+    for held in told.held[:_NAMED]:
         lock = held.lock
         life = f", {held.holder.status}, last seen {ago(held.holder.agent.last_seen, now)}" if held.holder else ""
         lines.append(f"{shorten_path(lock.path)} is {'held' if held.live else 'no longer held'} by {who(held)}{life}")
         lines += [f"  {line}" for line in _details(held, now)]
+    if len(told.held) > _NAMED:
+        lines.append(f"and {len(told.held) - _NAMED} more locks touch it: agent-sync locks")
     if not lines:
         lines.append(f"{path} is not locked")
     if told.events:

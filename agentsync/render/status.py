@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 COLOURS = {"active": "32", "idle": "36", "stale": "33", "offline": "90", "dead": "31"}
 """SGR codes by status: green, cyan, yellow, grey, red."""
 
+MAX_ROWS = 40
+"""Locks in the table; more do not fit a screen."""
+
 MAX_COMPACT = 2000
 """Characters of the text that a new session gets."""
 
@@ -40,7 +43,9 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
         for text, presence in zip(aligned(rows), board.agents, strict=True):
             lines.append(text.replace(f" {presence.status} ", " " + paint(presence.status, _code(presence)) + " ", 1))
     if board.locks:
-        lines += ["", paint("LOCKS", "1"), *aligned([locks.row(held, now) for held in board.locks])]
+        lines += ["", paint("LOCKS", "1"), *aligned([locks.row(held, now) for held in board.locks[:MAX_ROWS]])]
+        if len(board.locks) > MAX_ROWS:
+            lines.append(f"  and {len(board.locks) - MAX_ROWS} more: agent-sync locks")
     return lines
 
 
@@ -62,13 +67,20 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
 
 
 def _fit(head: list[str], entries: list[str], limit: int) -> str:
-    shown = list(entries)
-    while True:
-        more = [f"- and {len(entries) - len(shown)} more: agent-sync status"] if len(shown) < len(entries) else []
-        text = framed([*head, *shown, *more])
-        if len(text) <= limit or not shown:
-            return text
-        shown.pop()
+    """As many entries as fit, the rest counted."""
+    more = f"- and {len(entries)} more: agent-sync status"
+    room = limit - len(framed([*head, more]))
+    shown: list[str] = []
+    for entry in entries:
+        room -= len(framed([entry])) - _FRAME + 1
+        if room < 0:
+            more = f"- and {len(entries) - len(shown)} more: agent-sync status"
+            return framed([*head, *shown, more])
+        shown.append(entry)
+    return framed([*head, *shown])
+
+
+_FRAME = len(framed([])) + 1
 
 
 def _agent_row(presence: Presence, me: str, now: datetime) -> list[str]:
