@@ -91,7 +91,9 @@ def succeed(old: Agent, new: Agent, held: Iterable[Held], stamp: Stamp) -> tuple
     writes: list[Write] = []
     for lock in (h.lock for h in held if h.lock.holder == old.id):
         moved = replace(lock, holder=heir.id, holder_name=heir.name, session=heir.session, token=stamp.token)
-        writes += [Drop(keys.lock(lock)), Put(keys.lock(moved), moved)]
+        writes.append(Put(keys.lock(moved), moved))  # first: readers take no guard and must not see it free
+        if keys.lock(moved) != keys.lock(lock):
+            writes.append(Drop(keys.lock(lock)))
     writes += _depart(old)
     return heir, tuple(writes)
 

@@ -10,6 +10,7 @@ Literal paths and directories are patterns too, hence one function answers for e
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 MAX_ALTERNATIVES = 64
 """How many patterns the braces of one may stand for; more is a typing error or an attack."""
+
+MAX_WILDCARDS = 64
+"""Stars of one pattern; comparing two takes time by the product, and the guard is held meanwhile."""
 
 _LAST = 0x10FFFF
 _SLASH = ord("/")
@@ -64,9 +68,12 @@ def parse(pattern: str) -> tuple[Sequence, ...]:
     """The sequences that a pattern stands for, one per combination of its brace alternatives.
 
     Raises:
-        UsageError: The pattern has too many alternatives or a class that is not closed.
+        UsageError: The pattern has too many alternatives or stars.
     """
-    return tuple(_sequence(text) for text in _expand(pattern))
+    found = tuple(_sequence(text) for text in _expand(pattern))
+    if any(sum(isinstance(e, Parents) or e.repeat for e in sequence) > MAX_WILDCARDS for sequence in found):
+        raise UsageError(f"the pattern {pattern[:60]!r}… has more than {MAX_WILDCARDS} stars", "lock the directory")
+    return found
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -112,23 +119,22 @@ def _expand(pattern: str) -> list[str]:
 
 
 def _first_braces(text: str) -> tuple[str, list[str], str] | None:
-    start = text.find("{")
-    while start >= 0:
-        depth, options, begin = 0, [], start + 1
-        for i in range(start, len(text)):
-            if text[i] == "{":
-                depth += 1
-            elif text[i] == "," and depth == 1:
-                options.append(text[begin:i])
-                begin = i + 1
-            elif text[i] == "}":
-                depth -= 1
-                if depth == 0:
-                    if options:
-                        return text[:start], [*options, text[begin:i]], text[i + 1 :]
-                    break
-        start = text.find("{", start + 1)
-    return None
+    """The leftmost braces that hold a comma, in one pass; `[{]` is how a brace in a literal path is spelled."""
+    found: list[int] | None = None
+    opened: list[list[int]] = []  # per open brace: where it is, and its commas
+    for i, char in enumerate(text):
+        if char == "{" and text[i - 1 : i + 2] != "[{]":
+            opened.append([i])
+        elif char == "," and opened:
+            opened[-1].append(i)
+        elif char == "}" and opened:
+            cuts = opened.pop()
+            if len(cuts) > 1 and (found is None or cuts[0] < found[0]):
+                found = [*cuts, i]
+    if found is None:
+        return None
+    options = [text[a + 1 : b] for a, b in pairwise(found)]
+    return text[: found[0]], options, text[found[-1] + 1 :]
 
 
 def _sequence(pattern: str) -> Sequence:
@@ -142,7 +148,8 @@ def _sequence(pattern: str) -> Sequence:
                 end += 1
             whole_part = end - i == 2 and (i == 0 or pattern[i - 1] == "/")
             if whole_part and end < len(pattern) and pattern[end] == "/":
-                elements.append(Parents())
+                if not elements or not isinstance(elements[-1], Parents):  # one says all that several would
+                    elements.append(Parents())
                 end += 1
             elif whole_part and end == len(pattern):
                 elements.append(Step(_ANY, repeat=True))

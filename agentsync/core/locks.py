@@ -94,19 +94,21 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
                     elsewhere.append(held)
             elif held.live and not (lock.mode == "shared" and request.mode == "shared"):
                 blocked.append(Blocked(target, held))
-            elif not held.live:
+            elif not held.live and not (lock.mode == "shared" and request.mode == "shared"):
                 gone[keys.lock(lock)] = lock
     if blocked:
         return Conflict(blocked=tuple(blocked))
     locks: dict[str, Lock] = {}
-    writes: dict[str, Write] = {key: Drop(key) for key in gone}
+    drops = set(gone)
     for target in request.targets:
         own = [held for held in board.at(target) if held.lock.holder == me.id]
         lock = _lease(me, target, request, own, stamp)
         for held in own:
-            writes[keys.lock(held.lock)] = Drop(keys.lock(held.lock))
+            drops.add(keys.lock(held.lock))
         locks[keys.lock(lock)] = lock
-    writes.update((key, Put(key, lock)) for key, lock in locks.items())
+    # What is put comes first: readers take no guard, and must not see a path free that changes its record.
+    writes: list[Write] = [Put(key, lock) for key, lock in locks.items()]
+    writes += [Drop(key) for key in sorted(drops) if key not in locks]
     told: dict[str, list[str]] = {}
     for lock in gone.values():
         told.setdefault(lock.holder, []).append(
@@ -117,13 +119,18 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
         locks=tuple(locks.values()),
         taken_over=tuple(gone.values()),
         elsewhere=tuple(elsewhere),
-        writes=(*writes.values(), *notices(told, stamp)),
+        writes=(*writes, *notices(told, stamp)),
     )
 
 
 def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], stamp: Stamp) -> Lock:
-    """The new record. Renewing a live lock keeps its token, its start and what was not said again."""
-    kept = next((held.lock for held in own if held.live), None)
+    """The new record. Renewing a live lock keeps its token, its start and what was not said again.
+
+    Excluding more than before, by mode or by reach, is a new grant: others may have had later tokens meanwhile.
+    """
+    live = [held.lock for held in own if held.live]
+    everywhere = target.everywhere or any(lock.everywhere for lock in live)
+    kept = next((lock for lock in live if lock.everywhere == everywhere), next(iter(live), None))
     lock = Lock(
         path=target.path,
         scope=target.scope,
@@ -135,7 +142,7 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
         reason=request.reason,
         task=request.task or me.task,
         auto=request.auto,
-        everywhere=target.everywhere,
+        everywhere=everywhere,
         worktree=target.worktree,
         branch=me.branch,
         acquired_at=stamp.now,
@@ -146,7 +153,7 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
         return lock
     return replace(
         lock,
-        token=kept.token,
+        token=kept.token if (kept.mode, kept.everywhere) == (request.mode, everywhere) else stamp.token,
         acquired_at=kept.acquired_at,
         reason=request.reason or kept.reason,
         task=request.task or kept.task or me.task,

@@ -100,6 +100,8 @@ def parents(path: str) -> tuple[str, ...]:
 
     An absolute path is outside the root, so the root is not among them.
     """
+    if path == ROOT:
+        return ()
     parts = path.rstrip("/").split("/")[:-1]
     above = ["/".join(parts[: i + 1]) + "/" for i in range(len(parts))]
     return tuple(above) if path.startswith("/") else (ROOT, *above)

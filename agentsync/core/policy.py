@@ -70,7 +70,7 @@ def from_table(table: dict[str, Any]) -> tuple[Config, list[str]]:
         elif key == "paths" and isinstance(value, dict):
             for name, patterns in value.items():
                 if name in _PATHS and isinstance(patterns, list) and all(_is_pattern(p) for p in patterns):
-                    settings[name] = tuple(patterns)
+                    settings[name] = tuple(p + "**" if p.endswith("/") else p for p in patterns)
                 else:
                     warnings.append(f"paths.{name} = {patterns!r} is not understood and is ignored")
         else:

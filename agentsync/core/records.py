@@ -16,7 +16,7 @@ from msgspec import Meta, Raw, Struct, field
 VERSION = 1
 """The newest record version that this code writes and understands."""
 
-Id = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$")]
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$(?!\n)")]
 Time = Annotated[datetime, Meta(tz=True)]
 Scope = Literal["file", "dir", "glob", "resource"]
 Mode = Literal["exclusive", "shared"]

@@ -84,8 +84,8 @@ def enlist(session: Session, tx: Transaction, name: str | None = None, role: str
         writes += moved
         others = [p for p in others if p.agent.id != predecessor.id]
     if present is None:
-        writes += _catch_up(session, tx, others)
         writes += agents.sweep(others, state.locks(), stamp)
+        writes += _catch_up(session, tx, others)  # after the sweep: it may lock what a dead agent held
     writes.append(Put(keys.agent(agent.id), agent))
     if known is not None and present is None:
         writes.append(Drop(keys.past_agent(agent.id)))

@@ -17,9 +17,9 @@ FAILURES = "failures.ndjson"
 MAX_FAILURES = 1 << 16
 
 POLICY = "policy"
-"""A file with one word that tells the gate what the configuration means for it: `locks` (edits take locks), `free`
-(what nobody holds may be edited without one) or `required` (ask Python about everything). The gate trusts it only while
-it is newer than the configuration; without a configuration it is not there."""
+"""A file that tells the gate what the configuration means for it. Its first line is one word: `locks` (edits take
+locks), `free` (what nobody holds may be edited without one) or `required` (ask Python about everything). The rest is a
+copy of the configuration, so that the gate sees when it has changed. Not there without a configuration."""
 
 
 def init(session: Session) -> str:
@@ -45,21 +45,22 @@ def refresh(session: Session) -> None:
 
 
 def refresh_if_stale(session: Session) -> None:
-    """The same, only when the configuration has changed since: two `stat` calls for a hook."""
-    found = settings.modified(session.place.base, session.place.root)
-    known = session.store.files.status(POLICY)
-    stale = known is not None if found is None else known is None or found >= known.st_mtime
-    if stale and session.store.exists():
+    """The same for the configuration alone, only when it has changed."""
+    if session.store.exists():
         _write_policy(session)
 
 
 def _write_policy(session: Session) -> None:
     files, config = session.store.files, session.store.config
-    if settings.modified(session.place.base, session.place.root) is None:
+    text = settings.text(session.place.base, session.place.root)
+    if text is None:
         files.unlink(POLICY)
         return
-    word = "required" if config.required else "locks" if config.auto_lock else "free"
-    files.replace(files.write_temp(word.encode() + b"\n", sync=False), POLICY)
+    word = b"required" if config.required else b"locks" if config.auto_lock else b"free"
+    wanted = word + b"\n" + text
+    found = files.read(POLICY)
+    if found is None or found.data != wanted:
+        files.replace(files.write_temp(wanted, sync=False), POLICY)
 
 
 def gc(session: Session) -> Compacted:

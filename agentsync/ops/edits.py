@@ -121,6 +121,10 @@ def _target(session: Session, path: str) -> tuple[Session, Target]:
     name = name_in(real, place)
     outside = name.startswith("/")
     target = Target(scope="file", path=name, worktree=None if outside else place.worktree)
+    if place.state != session.place.state and session.store.exists():
+        from agentsync.store.setup import mark_neighbours
+
+        mark_neighbours(session.store.place.state)
     return session.at(place), target
 
 

@@ -114,15 +114,20 @@ def facts(me: Identity, runtime: Runtime, place: Place, name: str | None = None,
         role=role,
         client=me.client if me.session or me.client != "shell" else None,
         session=me.session,
-        cwd=runtime.cwd,
+        cwd=_text(runtime.cwd),
         worktree=place.worktree,
-        branch=branch_of(place.base),
+        branch=_text(branch_of(place.base)),
         host=runtime.host,
         pid=process.pid if process else None,
         pid_start=process.start if process else None,
         boot_id=runtime.boot_id if process else None,
         pid_ns=runtime.pid_ns if process else None,
     )
+
+
+def _text(name: str | None) -> str | None:
+    """A name from the disk as Unicode; bytes that are none become question marks."""
+    return None if name is None else name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _client_process(me: Identity, runtime: Runtime) -> Process | None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from agentsync.core.records import Event, Lock
     from agentsync.ops.session import Session
 
+MAX_TARGETS = 1000
+"""Targets of one request: all of them are one event."""
+
 MAX_REASON = 500
 """Characters of a reason: it is shown to every agent that is refused."""
 
@@ -56,6 +59,8 @@ def lock(
         raise UsageError(f"the reason has {len(reason)} characters", f"say it in {MAX_REASON}")
     if ttl_minutes is not None and not 0 < ttl_minutes <= MAX_MINUTES:
         raise UsageError(f"{ttl_minutes} minutes cannot be a lease", f"give 1 to {MAX_MINUTES} minutes")
+    if (count := len(paths) + len(resources)) > MAX_TARGETS:
+        raise UsageError(f"{count} targets are too many", f"lock at most {MAX_TARGETS}, or a directory")
     session, targets = resolve_targets(session, paths, resources, everywhere)
     config = session.store.config
     request = Request(

@@ -19,12 +19,13 @@ def delivery(session: Session) -> Iterator[list[Message]]:
     """What has not been told yet; it counts as told when the block ends without an exception.
 
     The guard is held meanwhile, so that two hooks of one agent do not tell the same thing: write it out in the block
-    and flush. A crash in between tells it again.
+    and flush. A crash in between tells it again. At most 8,000 characters go into a pipe that takes 64 kB, so the guard
+    does not wait for the reader.
     """
     if not session.store.files.names(f"inbox/{session.me.id}"):
         yield []
         return
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        waiting = tx.state.notices(session.me.id)
+        waiting = tx.ask(lambda state, _: state.notices(session.me.id))
         yield [message for _, message in waiting]
         tx.commit("deliver", f"{session.me.id} was told", [Drop(key) for key, _ in waiting])

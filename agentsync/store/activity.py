@@ -6,12 +6,12 @@ files alone: they only say how long an automatic lock goes on, and what a lonely
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from agentsync.core import keys
+from agentsync.core.records import Time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ MAX_BYTES = 1 << 24
 class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing an agent did. `verb` is edit, or warned: it was told of `holder`'s lock in another worktree."""
 
-    at: datetime
+    at: Time
     verb: str
     path: str
     worktree: str | None = None

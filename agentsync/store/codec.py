@@ -13,7 +13,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from agentsync.core.records import VERSION, Record
-from agentsync.errors import DamagedRecordError, NewerRecordError
+from agentsync.errors import DamagedRecordError, NewerRecordError, UsageError
 
 R = TypeVar("R", bound=Record)
 
@@ -22,7 +22,7 @@ class Envelope(msgspec.Struct, gc=False):
     """What can be read of any record, whatever its kind and version."""
 
     kind: str
-    v: int
+    v: int = VERSION
 
 
 _encoder = msgspec.json.Encoder()
@@ -35,12 +35,19 @@ def _decoder(kind: type[Record]) -> msgspec.json.Decoder[Record]:
 
 def encode(record: Record) -> bytes:
     """The file content of a record."""
-    return pretty(_encoder.encode(record))
+    return pretty(compact(record))
 
 
 def compact(record: Record) -> bytes:
-    """The same in one line, as it stands inside an event."""
-    return _encoder.encode(record)
+    """The same in one line, as it stands inside an event.
+
+    Raises:
+        UsageError: A text in it is not Unicode (bytes of a name that are not UTF-8).
+    """
+    try:
+        return _encoder.encode(record)
+    except UnicodeEncodeError as error:
+        raise UsageError(f"not a text: {error.object[:60]!r}", "it cannot be written as UTF-8") from None
 
 
 def pretty(data: bytes) -> bytes:
@@ -63,7 +70,7 @@ def decode(data: bytes, kind: type[R], where: str) -> R:
     try:
         return cast("R", _decoder(kind).decode(data))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        if _is_newer(data):
+        if is_newer(data):
             raise NewerRecordError(
                 f"{where} was written by a newer agent-sync", "upgrade this one"
             ) from None
@@ -83,7 +90,8 @@ def envelope(data: bytes, where: str = "record") -> Envelope:
         raise DamagedRecordError(f"{where} cannot be read ({error})", "agent-sync doctor tells more") from None
 
 
-def _is_newer(data: bytes) -> bool:
+def is_newer(data: bytes) -> bool:
+    """Whether a record was written by a newer version than ours."""
     try:
         return _envelope_decoder().decode(data).v > VERSION
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -72,7 +72,7 @@ def _fold(store: Store) -> int:
         return 0
     lines = []
     for revision in todo:
-        content = files.read(keys.event(revision))
+        content = files.read(keys.event(revision), cap=log.MAX_EVENT)
         if content is not None:
             lines.append(_one_line(content.data))
     archive = keys.archive(todo[0], todo[-1])

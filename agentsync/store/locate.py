@@ -120,7 +120,11 @@ def _repository_at(top: str) -> Repository | None:
     git_dir = os.path.realpath(os.path.join(top, pointer[7:].strip()))
     common = _line(f"{git_dir}/commondir")
     if common is None:  # a submodule, or a repository kept apart from its tree: its own root
-        return Repository(top, git_dir, top, None) if os.path.isfile(f"{git_dir}/HEAD") else None
+        if not os.path.isfile(f"{git_dir}/HEAD"):
+            return None
+        # A folder around a bare repository shares the state with the worktrees, which know only the repository.
+        bare = config_value(git_dir, "core", "bare") == "true"
+        return Repository(top, git_dir, git_dir if bare else top, None)
     common_dir = os.path.realpath(os.path.join(git_dir, common))
     return Repository(top, git_dir, _main_top(common_dir), os.path.basename(git_dir))
 
@@ -129,14 +133,17 @@ def _main_top(common_dir: str) -> str:
     """The main worktree of a repository; a bare one has none, so the repository itself stands in."""
     if os.path.basename(common_dir) == ".git":
         return os.path.dirname(common_dir)
-    worktree = config_value(common_dir, "core", "worktree")  # how a submodule's repository knows its tree
+    # How a submodule's repository knows its tree; a sparse checkout moves it to the second file.
+    worktree = config_value(common_dir, "core", "worktree") or config_value(
+        common_dir, "core", "worktree", "config.worktree"
+    )
     return os.path.realpath(os.path.join(common_dir, worktree)) if worktree else common_dir
 
 
-def config_value(git_dir: str, section: str, name: str) -> str | None:
+def config_value(git_dir: str, section: str, name: str, file_name: str = "config") -> str | None:
     """A plain `name = value` of a `[section]` in a repository's config; includes are not followed."""
     try:
-        with open(f"{git_dir}/config", encoding="utf-8", errors="surrogateescape") as file:
+        with open(f"{git_dir}/{file_name}", encoding="utf-8", errors="surrogateescape") as file:
             inside = False
             for line in file:
                 text = line.strip()
@@ -184,9 +191,9 @@ def real_path(typed: str, cwd: str) -> str:
     if "\0" in typed or len(typed) > MAX_PATH:
         raise UsageError(f"not a path: {typed[:60]!r}", "paths hold no NUL and have at most 4096 characters")
     try:
-        typed.encode("utf-8", "surrogateescape")
+        typed.encode("utf-8")
     except UnicodeEncodeError:
-        raise UsageError(f"not a path: {typed[:60]!r}", "it cannot be encoded as UTF-8") from None
+        raise UsageError(f"not a path: {typed[:60]!r}", "names that are not UTF-8 cannot be locked") from None
     return os.path.realpath(os.path.join(cwd, typed))
 
 
@@ -215,12 +222,14 @@ def resolve(
     Raises:
         UsageError: It cannot name anything.
     """
-    literal = os.path.join(cwd, typed)
-    if looks_like_glob(typed) and "\0" not in typed and not os.path.lexists(literal):
-        return _resolve_glob(typed, cwd, home, env, everywhere)
     path = real_path(typed, cwd)
+    first = _first_wildcard(typed, cwd)
+    if first is not None:
+        return _resolve_glob(typed, first, cwd, home, env, everywhere=everywhere)
     place = locate_path(path, home, env)
     name = name_in(path, place)
+    if place.base.startswith(path.rstrip("/") + "/"):
+        raise UsageError(f"{path} contains the repository {place.base}", "lock what is in it: agent-sync lock .")
     if name == ".":
         name = ROOT
     elif typed.endswith("/") or os.path.isdir(path):
@@ -229,21 +238,40 @@ def resolve(
     return place, _target(scope, name, place, everywhere)
 
 
-def _resolve_glob(typed: str, cwd: str, home: Place, env: Mapping[str, str], everywhere: bool) -> tuple[Place, Target]:
+def _first_wildcard(typed: str, cwd: str) -> int | None:
+    """Index of the first part that is a pattern: it looks like one, and nothing of that name exists."""
     parts = typed.split("/")
-    first = next(i for i, part in enumerate(parts) if looks_like_glob(part))
+    for i, part in enumerate(parts):
+        if looks_like_glob(part) and not os.path.lexists(os.path.join(cwd, "/".join(parts[: i + 1]))):
+            return i
+    return None
+
+
+def _resolve_glob(
+    typed: str, first: int, cwd: str, home: Place, env: Mapping[str, str], *, everywhere: bool
+) -> tuple[Place, Target]:
+    parts = typed.split("/")
     rest = [part for part in parts[first:] if part not in ("", ".")]
     if ".." in rest:
         raise UsageError(f"{typed!r} has '..' after its first wildcard", "write the pattern without '..'")
     head = real_path("/".join(parts[:first]) + "/" if first else ".", cwd)
     place = locate_path(head, home, env)
     name = name_in(head, place)
-    escaped = "".join(f"[{char}]" if looks_like_glob(char) else char for char in name)
-    pattern = "/".join(([] if name == "." else [escaped.rstrip("/")]) + rest)
+    pattern = "/".join(([] if name == "." else [_escape(name).rstrip("/")]) + rest)
     if typed.endswith("/"):
         pattern += "/**"
-    globs.parse(pattern)  # raises for what it cannot be
+    if not pattern.isascii():
+        import unicodedata
+
+        pattern = unicodedata.normalize("NFC", pattern)
+    found = globs.parse(pattern)  # raises for what it cannot be
+    if pattern.startswith("/") and globs.overlap(found, globs.parse(_escape(place.base.rstrip("/")) + "/**")):
+        raise UsageError(f"{typed!r} reaches into the repository from outside", "write the pattern from inside it")
     return place, _target("glob", pattern, place, everywhere)
+
+
+def _escape(name: str) -> str:
+    return "".join(f"[{char}]" if looks_like_glob(char) else char for char in name)
 
 
 def _target(scope: str, name: str, place: Place, everywhere: bool) -> Target:

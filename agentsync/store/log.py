@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from agentsync.store.files import Files
 
+MAX_EVENT = 1 << 26
+"""Bytes of the largest event that is read: one transaction may write many records."""
+
 MAX_ARCHIVE = 1 << 28
 """Bytes of the largest archive that is read."""
 
@@ -60,7 +63,7 @@ def read(files: Files, revision: int) -> Event | None:
     Raises:
         DamagedRecordError: The file cannot be read as an event.
     """
-    content = files.read(keys.event(revision))
+    content = files.read(keys.event(revision), cap=MAX_EVENT)
     return None if content is None else codec.decode(content.data, Event, keys.event(revision))
 
 

@@ -6,8 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from agentsync.core import keys
-from agentsync.core.records import Format
-from agentsync.errors import DamagedRecordError, UnusableError
+from agentsync.core.records import VERSION, Format
+from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
 from agentsync.store import codec
 from agentsync.store.locate import STATE, find_repository
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 PYTHON = "python"
 """Name of the file that tells the gate which interpreter runs agent-sync on this machine."""
+
+NEIGHBOURS = "neighbours"
+"""Name of a file in a board's directory: its agents may meet another board, so the gate must look at every path."""
 
 BALLAST = "ballast"
 BALLAST_BYTES = 1 << 16
@@ -56,6 +59,32 @@ def create(store: Store) -> None:
     files.link(files.write_temp(codec.encode(made), sync=True), keys.FORMAT)  # last: it says that all is there
 
 
+def tell_enclosing_board(store: Store) -> None:
+    """Tell the board of a repository around this one that it has a neighbour.
+
+    A lonely agent's edit is let through by the gate without a look at the path, because nobody else is on its board. A
+    nested repository has a board of its own, so from now on the path is looked at.
+    """
+    directory = os.path.dirname(store.place.root)
+    while True:
+        outer = f"{directory.rstrip('/')}/{STATE}"
+        if os.path.isdir(f"{outer}/agents") and outer != store.place.state:
+            mark_neighbours(outer)
+        parent = os.path.dirname(directory)
+        if parent == directory:
+            return
+        directory = parent
+
+
+def mark_neighbours(state: str) -> None:
+    """Make the gate of the board at `state` look at every path. Best effort: not being allowed to is no error."""
+    try:
+        if os.lstat(state).st_uid == os.lstat(f"{state}/agents").st_uid and not os.path.islink(state):
+            os.close(os.open(f"{state}/{NEIGHBOURS}", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+    except OSError:
+        pass  # somebody else's board; its owner's agents do not come here
+
+
 def write_python(store: Store) -> None:
     """Tell the gate which interpreter to start. Rewritten when another installation takes over."""
     wanted = (store.runtime.python + "\n").encode("utf-8", "surrogateescape")
@@ -94,6 +123,8 @@ def verified_format(store: Store, known: Format | None) -> Format:
             found = codec.decode(content.data, Format, keys.FORMAT)
         except DamagedRecordError as error:
             store.warnings.append(f"{error.message}: made anew")
+    if found is not None and found.v > VERSION:
+        raise NewerRecordError(f"{store.place.state} was made by a newer agent-sync", "upgrade this one")
     if found is not None and found.inode == inode:
         return found
     refuse_tracked(store)

@@ -112,7 +112,7 @@ class State:
 
     def locks(self) -> list[Held]:
         """All locks, live or not, by path."""
-        found = [held for key in self._lock_keys() if (held := self._held_at(key)) is not None]
+        found = [held for key in self._lock_keys() if (held := self._held_at(key, listing=True)) is not None]
         return sorted(found, key=lambda held: (held.lock.path, held.lock.worktree or "", held.lock.holder))
 
     def _listed(self, target: Target) -> Iterator[Held]:
@@ -144,9 +144,15 @@ class State:
                     if name.endswith(".json"):
                         yield f"{home}{drawer}{name}"
 
-    def _held_at(self, key: str) -> Held | None:
+    def _held_at(self, key: str, listing: bool = False) -> Held | None:
+        """The lock at a key.
+
+        One that a newer version wrote in a way we cannot read stops every decision it touches; a listing leaves it out.
+        """
         if key not in self._held:
             found = self._record(key, Lock)
+            if found is None and key in self.newer and not listing:
+                raise NewerRecordError(f"{key} was written by a newer agent-sync", "upgrade this one")
             if found is None:
                 self._held[key] = None
             else:

@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from agentsync.core import keys, policy
-from agentsync.core.changes import Put, Stamp, Write
-from agentsync.core.records import KINDS, Change, Event, Format
+from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.paths import is_valid_id
+from agentsync.core.records import KINDS, Agent, Change, Event, Format
 from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
 from agentsync.store import codec, log
 from agentsync.store.files import Files
 from agentsync.store.guard import CLI_TIMEOUT, Guard
 from agentsync.store.locate import STATE
+from agentsync.store.setup import BALLAST
 from agentsync.store.state import State
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Life
     from agentsync.core.policy import Config
-    from agentsync.core.records import Agent
     from agentsync.runtime import Runtime
     from agentsync.store.locate import Place
 
@@ -136,6 +137,7 @@ class Store:
             if self._format is None:  # once per process; the guard itself is compared with its path every time
                 for name in DIRECTORIES:
                     self._check_directory(name)
+                setup.tell_enclosing_board(self)
             self._format = setup.verified_format(self, self._format)
             self._head = log.head(self.files, self._head)
             tx = Transaction(self, actor)
@@ -208,22 +210,12 @@ class Transaction:
             OSError: The disk failed. Before the commit point nothing has happened; after it, the change is finished by
                 whoever takes the guard next.
         """
-        changes = tuple(
-            Change(put=write.key, record=msgspec.Raw(codec.compact(write.record)))
-            if isinstance(write, Put)
-            else Change(drop=write.key)
-            for write in writes
-        )
+        changes = _changes(writes)
         if not changes:
             return None
         files = self._store.files
         for change in changes:
-            key = change.put or change.drop
-            if key in self.state.newer:
-                raise NewerRecordError(
-                    f"{files.path(str(key))} was written by a newer agent-sync and is left as it is",
-                    "upgrade this one",
-                )
+            self._check_place(change.put or change.drop or "")
         sync = self._store._durable and durability != "E"
         event = Event(
             rev=self.stamp.revision, at=self._now, actor=self._actor, verb=verb, summary=summary, changes=changes
@@ -238,6 +230,20 @@ class Transaction:
             for directory in sorted({os.path.dirname(change.put or "log/") or "." for change in changes} | {"log"}):
                 files.sync_directory(directory)
         return event
+
+    def _check_place(self, key: str) -> None:
+        """Refuse to write through a symlinked directory, or over what a newer version wrote."""
+        files = self._store.files
+        directory = os.path.dirname(key)
+        while directory and directory not in DIRECTORIES:
+            if files.status(directory) is not None:
+                self._store._check_directory(directory)
+            directory = os.path.dirname(directory)
+        content = files.read(key)
+        if content is not None and codec.is_newer(content.data):
+            raise NewerRecordError(
+                f"{files.path(key)} was written by a newer agent-sync and is left as it is", "upgrade this one"
+            )
 
     def _apply(self, event: Event, sync: bool) -> None:
         files = self._store.files
@@ -266,7 +272,7 @@ class Transaction:
     def recover(self) -> None:
         """Finish an intent that somebody died over."""
         files, head = self._store.files, self._store._head
-        content = files.read(keys.INTENT)
+        content = files.read(keys.INTENT, cap=log.MAX_EVENT)
         if content is None:
             return
         try:
@@ -278,7 +284,12 @@ class Transaction:
         if event.rev <= head:
             files.unlink(keys.INTENT)  # published already; somebody restored a copy
             return
-        self._apply(event, sync=self._store._durable)
+        try:
+            self._apply(event, sync=self._store._durable)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not files.unlink(BALLAST):
+                raise
+            self._apply(event, sync=self._store._durable)  # with the room that was kept for this
 
     def ask(self, question: Callable[[State, Stamp], T]) -> T:
         """Put a question to the board, after bringing back whatever it found damaged on the way."""
@@ -295,21 +306,30 @@ class Transaction:
         """
         while self.state.damaged:
             key, reason = next(iter(self.state.damaged.items()))
-            lost = self._last_put(key)
+            lost = self._last_put(key) or self._stand_in(key)
             self.quarantine(key, reason)
             if lost is not None:
-                self.commit("repair", f"{key} was damaged and is restored from the log", (lost,))
+                self.commit("repair", f"{key} was damaged and is restored as far as the log knows it", (lost,))
             self._state = None
 
     def _last_put(self, key: str) -> Put | None:
-        for event in log.tail(self._store.files, 2 * COMPACT_EVERY):
+        """The newest state of a record that the log or the archive knows."""
+        found: Change | None = None
+        for event in log.since(self._store.files, 0):
             for change in event.changes:
-                if change.drop == key:
-                    return None
-                if change.put == key:
-                    data = bytes(change.record)
-                    return Put(key, codec.decode(data, KINDS[codec.envelope(data, key).kind], key))
-        return None
+                if key in (change.put, change.drop):
+                    found = change
+        if found is None or found.put is None:
+            return None
+        data = bytes(found.record)
+        return Put(key, codec.decode(data, KINDS[codec.envelope(data, key).kind], key))
+
+    def _stand_in(self, key: str) -> Put | None:
+        """A bare record for an agent whose own is lost: while it may hold something, nobody may think he is alone."""
+        name = key.removeprefix("agents/").removesuffix(".json")
+        if key != keys.agent(name) or not is_valid_id(name):
+            return None
+        return Put(key, Agent(id=name, name=name, created_at=self._now, last_seen=self._now))
 
     def quarantine(self, key: str, reason: str) -> None:
         """Move a file that cannot be read out of the way, keep it, and say so."""
@@ -323,3 +343,14 @@ class Transaction:
         store.warnings.append(f"{reason}: moved to {store.files.path(name)}")
         if self._state is not None:
             self._state.damaged.pop(key, None)
+
+
+def _changes(writes: Iterable[Write]) -> tuple[Change, ...]:
+    """The last write to each key, puts before drops: a reader in between sees too much rather than too little."""
+    last = {write.key: write for write in writes}
+    puts = (w for w in last.values() if isinstance(w, Put))
+    drops = (w for w in last.values() if isinstance(w, Drop))
+    return (
+        *(Change(put=put.key, record=msgspec.Raw(codec.compact(put.record))) for put in puts),
+        *(Change(drop=drop.key) for drop in drops),
+    )
