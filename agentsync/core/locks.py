@@ -81,10 +81,12 @@ class Released(Struct, frozen=True, kw_only=True, gc=False):
 
 def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted | Conflict:
     """Grant all targets of a request, or none."""
+    mine = {target: [h for h in board.at(target) if h.lock.holder == me.id] for target in request.targets}
+    wanted = [(_with_reach(target, own), own) for target, own in mine.items()]
     blocked: list[Blocked] = []
     gone: dict[str, Lock] = {}
     elsewhere: list[Held] = []
-    for target in request.targets:
+    for target, _ in wanted:
         for held in board.touching(target):
             lock = held.lock
             if lock.holder == me.id:
@@ -92,19 +94,19 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
             if not (request.all_worktrees or reach_overlap(target, target_of(lock))):
                 if held.live:
                     elsewhere.append(held)
-            elif held.live and not (lock.mode == "shared" and request.mode == "shared"):
+            elif lock.mode == "shared" and request.mode == "shared":
+                continue
+            elif held.live:
                 blocked.append(Blocked(target, held))
-            elif not held.live and not (lock.mode == "shared" and request.mode == "shared"):
+            else:
                 gone[keys.lock(lock)] = lock
     if blocked:
         return Conflict(blocked=tuple(blocked))
     locks: dict[str, Lock] = {}
     drops = set(gone)
-    for target in request.targets:
-        own = [held for held in board.at(target) if held.lock.holder == me.id]
+    for target, own in wanted:
         lock = _lease(me, target, request, own, stamp)
-        for held in own:
-            drops.add(keys.lock(held.lock))
+        drops.update(keys.lock(held.lock) for held in own)
         locks[keys.lock(lock)] = lock
     # What is put comes first: readers take no guard, and must not see a path free that changes its record.
     writes: list[Write] = [Put(key, lock) for key, lock in locks.items()]
@@ -123,14 +125,20 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
     )
 
 
+def _with_reach(target: Target, own: Sequence[Held]) -> Target:
+    """Renewing a lock that binds everywhere goes on binding everywhere, and is judged as such."""
+    if target.everywhere or not any(held.live and held.lock.everywhere for held in own):
+        return target
+    return replace(target, everywhere=True)
+
+
 def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], stamp: Stamp) -> Lock:
     """The new record. Renewing a live lock keeps its token, its start and what was not said again.
 
     Excluding more than before, by mode or by reach, is a new grant: others may have had later tokens meanwhile.
     """
     live = [held.lock for held in own if held.live]
-    everywhere = target.everywhere or any(lock.everywhere for lock in live)
-    kept = next((lock for lock in live if lock.everywhere == everywhere), next(iter(live), None))
+    kept = next((lock for lock in live if lock.everywhere == target.everywhere), next(iter(live), None))
     lock = Lock(
         path=target.path,
         scope=target.scope,
@@ -142,7 +150,7 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
         reason=request.reason,
         task=request.task or me.task,
         auto=request.auto,
-        everywhere=everywhere,
+        everywhere=target.everywhere,
         worktree=target.worktree,
         branch=me.branch,
         acquired_at=stamp.now,
@@ -153,7 +161,7 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
         return lock
     return replace(
         lock,
-        token=kept.token if (kept.mode, kept.everywhere) == (request.mode, everywhere) else stamp.token,
+        token=kept.token if (kept.mode, kept.everywhere) == (request.mode, target.everywhere) else stamp.token,
         acquired_at=kept.acquired_at,
         reason=request.reason or kept.reason,
         task=request.task or kept.task or me.task,
