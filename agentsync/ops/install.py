@@ -71,6 +71,8 @@ def install(session: Session, strict: bool = False, dry_run: bool = False) -> Ou
         _remember(session, path, before, after, made=_missing_directories(session.place.base))
     for change in outcome.changes:
         _write(change.path, change.after, mode=0o755 if change.path == gate else None)
+    if not os.access(gate, os.X_OK):
+        os.chmod(gate, 0o755)  # a copy or an unpacked archive may have lost the bit
     return outcome
 
 

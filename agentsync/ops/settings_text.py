@@ -30,8 +30,13 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
             raise _strange(where, "it repeats a key")
         return made
 
+    def no_number(word: str) -> Any:
+        raise ValueError(f"{word} is no JSON")
+
     try:
-        found = json.loads(text, object_pairs_hook=table)
+        found = json.loads(
+            text, object_pairs_hook=table, parse_int=_kept, parse_float=_kept, parse_constant=no_number
+        )
     except (ValueError, RecursionError) as error:
         raise _strange(where, str(error)) from None
     if not isinstance(found, dict):
@@ -48,6 +53,14 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
     return found
 
 
+_NUMBER = "\0number:"
+"""Numbers go through as texts with this mark, so that `1.0`, `1e400` and `1` stay what they were written as."""
+
+
+def _kept(number: str) -> str:
+    return _NUMBER + number
+
+
 def _strange(where: str, why: str) -> AgentSyncError:
     return AgentSyncError(f"{where} was left untouched: {why}", "mend the file, then run the command again")
 
@@ -57,7 +70,8 @@ def with_hooks(settings: dict[str, Any], groups: dict[str, dict[str, Any]], is_o
     clean = without_hooks(settings, is_ours)
     hooks = dict(clean.get("hooks", {}))
     for event, group in groups.items():
-        hooks[event] = [*hooks.get(event, []), group]
+        as_read = json.loads(json.dumps(group), parse_int=_kept)  # numbers compare as they are read
+        hooks[event] = [*hooks.get(event, []), as_read]
     return {**clean, "hooks": hooks}
 
 
@@ -89,6 +103,7 @@ def render(settings: dict[str, Any], like: str | None) -> str:
     text = json.dumps(settings, indent=indent, ensure_ascii=False)
     if any("\ud800" <= char <= "\udfff" for char in text):
         text = json.dumps(settings, indent=indent)  # half a character, escaped in the file: it stays escaped
+    text = re.sub(r'"\\u0000number:([-+.0-9eE]+)"', r"\1", text)
     if like is None or like.endswith("\n"):
         text += "\n"
     return text.replace("\n", "\r\n") if like and "\r\n" in like else text
