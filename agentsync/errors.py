@@ -49,6 +49,10 @@ class UnusableError(AgentSyncError):
     code = 6
 
 
+class StrangeFileError(UnusableError):
+    """Something that is no regular file, or larger than any record, stands where a record should be."""
+
+
 class GuardTimeoutError(UnusableError):
     """The guard could not be had in time; the message names the process that has it."""
 

@@ -58,7 +58,7 @@ class ClockFiles(Files):
 
     def _stamp(self, key: str) -> None:
         seconds = self.clock.now.timestamp()
-        os.utime(self.path(key), (seconds, seconds))
+        os.utime(self.path(key), (seconds, seconds), follow_symlinks=False)
 
 
 class Machine:

@@ -13,14 +13,14 @@ import stat
 
 from msgspec import Struct
 
-from agentsync.errors import UnusableError
+from agentsync.errors import StrangeFileError
 
 MAX_RECORD = 1 << 20
 """Bytes of the largest file that is read as a record."""
 
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_APPEND = _CREATE & ~os.O_EXCL | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -48,7 +48,7 @@ class Files:
         """The content of a regular file, or None when there is no such file.
 
         Raises:
-            UnusableError: It is a symlink, no regular file, or larger than `cap` bytes.
+            StrangeFileError: It is a symlink, no regular file, or larger than `cap` bytes.
         """
         path = self.path(key)
         try:
@@ -57,14 +57,14 @@ class Files:
             return None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
-                raise UnusableError(f"{path} is not a regular file", _STRANGE) from None
+                raise StrangeFileError(f"{path} is not a regular file", _STRANGE) from None
             raise
         try:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
-                raise UnusableError(f"{path} is not a regular file", _STRANGE)
+                raise StrangeFileError(f"{path} is not a regular file", _STRANGE)
             if status.st_size > cap:
-                raise UnusableError(f"{path} has {status.st_size} bytes, more than any record", _STRANGE)
+                raise StrangeFileError(f"{path} has {status.st_size} bytes, more than any record", _STRANGE)
             chunks = []
             while chunk := os.read(fd, 1 << 16):
                 chunks.append(chunk)
@@ -101,6 +101,9 @@ class Files:
                 view = view[os.write(fd, view) :]
             if sync:
                 _sync(fd)
+        except OSError:
+            self.unlink(key)  # a full disk needs no half files
+            raise
         finally:
             os.close(fd)
         return key
@@ -157,7 +160,7 @@ class Files:
     def touch(self, key: str) -> bool:
         """Set a file's mtime to now; False when there is no such file."""
         try:
-            os.utime(self.path(key))
+            os.utime(self.path(key), follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True

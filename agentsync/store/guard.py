@@ -15,6 +15,7 @@ file that we have is compared with the one that the path names.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager
@@ -74,10 +75,15 @@ class Guard:
         if fcntl is None:
             return self._by_filelock(timeout)
         while True:
-            fd = os.open(self.path, _FLAGS, 0o600)
+            try:
+                fd = os.open(self.path, _FLAGS, 0o600)
+            except OSError as error:
+                if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                    raise _not_a_file(self.path) from None
+                raise
             try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise UnusableError(f"{self.path} is not a regular file", "see what it is and remove it")
+                    raise _not_a_file(self.path)
                 if not _try_lock(fd):
                     if not owns_signals or not _in_main_thread():
                         os.close(fd)
@@ -86,7 +92,7 @@ class Guard:
                     self._wait_in_kernel(fd, timeout)
                 if self._is_current(fd):
                     mine, fd = fd, -1
-                    return lambda: os.close(mine)
+                    return lambda: _let_go(mine)
             finally:
                 if fd >= 0:
                     os.close(fd)
@@ -97,6 +103,8 @@ class Guard:
         def stop(_signal: int, _frame: object) -> None:
             raise _TimeUpError
 
+        if timeout <= 0:
+            raise self._too_late(timeout)
         previous = signal.signal(signal.SIGALRM, stop)
         try:
             signal.setitimer(signal.ITIMER_REAL, timeout)
@@ -145,6 +153,16 @@ class Guard:
             f"the guard {self.path} could not be had in {timeout:g} s: {who}",
             f"see what it does: ps -fp {holder}" if holder else "try again",
         )
+
+
+def _let_go(fd: int) -> None:
+    """Unlock, not only close: a process forked meanwhile has the same open file, and would keep it locked."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    os.close(fd)
+
+
+def _not_a_file(path: str) -> UnusableError:
+    return UnusableError(f"{path} is not a regular file", "see what it is and remove it")
 
 
 def _try_lock(fd: int) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from agentsync.core import keys
 from agentsync.core.records import KINDS, VERSION
-from agentsync.errors import AgentSyncError, DamagedRecordError
+from agentsync.errors import AgentSyncError, DamagedRecordError, StrangeFileError
 from agentsync.store import codec, log
 from agentsync.store.guard import holder_of
 
@@ -28,14 +28,14 @@ def damaged_records(store: Store) -> list[str]:
     problems = []
     for folder in ("agents", "locks", "inbox", "installed", "log", ""):
         for key in _json_below(store, folder):
-            content = store.files.read(key)
-            if content is None:
-                continue  # it went while we looked
             try:
+                content = store.files.read(key, cap=log.MAX_EVENT)
+                if content is None:
+                    continue  # it went while we looked
                 envelope = codec.envelope(content.data, key)
                 if envelope.v <= VERSION and envelope.kind in KINDS:
                     codec.decode(content.data, KINDS[envelope.kind], key)
-            except DamagedRecordError as error:
+            except (DamagedRecordError, StrangeFileError) as error:
                 problems.append(error.message)
     problems += [f"quarantine/{name} could not be read" for name in sorted(store.files.names("quarantine"))]
     return problems

@@ -81,18 +81,26 @@ def since(files: Files, revision: int) -> Iterator[Event]:
             wanted += 1
             continue
         # Compaction publishes the archive before it unlinks, so what left the log is in the archive by now.
-        archived = next(((a, b) for a, b in archives(files) if a <= wanted <= b), None)
+        archived = _archive_of(files, wanted)
         if archived is None:
             later = [r for r in revisions(files) if r > wanted]
-            if not later or files.status(keys.event(wanted)) is not None:
+            if not later:
                 return
-            wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
-            continue
+            # There are newer ones, so this one was written. It may have come, and gone to the archive, since we looked.
+            archived = _archive_of(files, wanted)
+            if archived is None:
+                if files.status(keys.event(wanted)) is None:
+                    wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
+                continue
         for event in _archived(files, *archived):
             if event.rev >= wanted:
                 yield event
                 wanted = event.rev + 1
         wanted = max(wanted, archived[1] + 1)
+
+
+def _archive_of(files: Files, revision: int) -> tuple[int, int] | None:
+    return next(((first, last) for first, last in archives(files) if first <= revision <= last), None)
 
 
 def tail(files: Files, count: int) -> list[Event]:

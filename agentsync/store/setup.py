@@ -50,6 +50,7 @@ def create(store: Store) -> None:
     os.makedirs(os.path.dirname(store.place.state), exist_ok=True)
     for name in ("tmp", *DIRECTORIES):
         files.make_directory(name)
+        store.check_directory(name)
     _publish(store, ".gitignore", b"*\n")
     _publish(store, "README", README.encode())
     _publish(store, BALLAST, bytes(BALLAST_BYTES))
@@ -151,35 +152,39 @@ def refuse_tracked(store: Store) -> None:
     Raises:
         UnusableError: The index has a file below it.
     """
-    repository = find_repository(store.place.base)
+    repository = find_repository(store.place.root)
     if repository is None or not store.place.state.startswith(repository.top + "/"):
         return
     relative = os.path.relpath(store.place.state, repository.top)
-    if _is_indexed(repository.git_dir, relative):
+    if _may_be_indexed(repository.git_dir, relative) and _is_indexed(repository.top, relative):
         raise UnusableError(
             f"{store.place.state} is tracked by git, and state must not travel with commits",
-            f"git rm -r --cached {relative or STATE}, commit, and run the command again",
+            f"git rm -r --cached {relative}, commit, and run the command again",
         )
 
 
-def _is_indexed(git_dir: str, relative: str) -> bool:
-    """Whether the index names a file below `relative`. It is read as bytes; version 4 shortens names, so ask git."""
+def _may_be_indexed(git_dir: str, relative: str) -> bool:
+    """Whether the index could name a file below `relative`: by its bytes, because starting git costs more.
+
+    Version 4 shortens names and a split index keeps them in another file: then it could.
+    """
     try:
         with open(f"{git_dir}/index", "rb") as file:
             index = file.read()
     except OSError:
         return False
-    if index[4:8] != b"\0\0\0\x04":
-        return f"{relative}/".encode("utf-8", "surrogateescape") in index
+    named = f"{relative}/".encode("utf-8", "surrogateescape") in index
+    return named or index[4:8] == b"\0\0\0\x04" or b"link" in index
+
+
+def _is_indexed(top: str, relative: str) -> bool:
+    """Git's own word for it; without git, what the bytes look like must do."""
     import subprocess
 
+    command = ["git", "-C", top, "ls-files", "-z", "--", f":(top){relative}"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        listed = subprocess.run(
-            ["git", "--git-dir", git_dir, "ls-files", "-z", "--", f":(top){relative}"],
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
+        listed = subprocess.run(command, capture_output=True, timeout=30, check=False, env=env)
     except (OSError, subprocess.SubprocessError):
-        return False
+        return True
     return bool(listed.stdout)

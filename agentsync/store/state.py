@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from agentsync.core import keys, lease
-from agentsync.core.paths import Target, decode, encode, encode_target, overlap, parents
+from agentsync.core.paths import Target, decode, encode, encode_target, looks_like_glob, overlap, parents
 from agentsync.core.records import Agent, Installation, Lock, Message, Record
-from agentsync.errors import DamagedRecordError, NewerRecordError
+from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileError
 from agentsync.store import codec
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class State:
         """Keys of records that could not be decoded, with the reason."""
         self.newer: set[str] = set()
         """Keys of records that a newer version wrote; nobody may overwrite them."""
+        self.strange: dict[str, StrangeFileError] = {}
+        """Keys at which no regular file stands: nothing of ours, so it is reported and left alone."""
         self._files = files
         self._life_of = life_of
         self._presences: dict[str, Presence | None] = {}
@@ -122,17 +124,26 @@ class State:
 
     def _in_drawer(self, directory: str, target: Target) -> Iterator[Held]:
         """Locks in one directory that overlap the target: judged by name where the name tells, then read."""
-        is_globs = directory.endswith("/globs")
+        is_globs, is_shared = directory.endswith("/globs"), directory.endswith("/shared")
         for name in self._files.names(directory):
             if not name.endswith(".json"):
                 continue
-            stem = name[:-5]
-            path = decode(_owner_of(name)[0] if directory.endswith("/shared") else stem)
-            if path is not None and not stem.startswith("@") and not is_globs and not overlap(_as_target(path), target):
-                continue  # a shared pattern reads as a file here, hence the next test
+            if name.startswith("@") and target.scope != "resource":
+                continue
+            path = decode(_owner_of(name)[0] if is_shared else name[:-5])
+            if path is not None and not self._may_touch(path, is_globs, is_shared, target):
+                continue
             held = self._held_at(f"{directory}/{name}")
             if held is not None and overlap(_target(held.lock), target):
                 yield held
+
+    @staticmethod
+    def _may_touch(path: str, is_globs: bool, is_shared: bool, target: Target) -> bool:
+        """Whether a lock of this name could overlap. In the shared drawer a name may be a path or a pattern."""
+        as_pattern = is_globs or (is_shared and looks_like_glob(path))
+        if as_pattern and overlap(Target(scope="glob", path=path), target):
+            return True
+        return not is_globs and overlap(_as_target(path), target)
 
     def _homes(self) -> list[str]:
         return ["locks/", *(f"locks/worktrees/{name}/" for name in sorted(self._files.names("locks/worktrees")))]
@@ -147,12 +158,16 @@ class State:
     def _held_at(self, key: str, listing: bool = False) -> Held | None:
         """The lock at a key.
 
-        One that a newer version wrote in a way we cannot read stops every decision it touches; a listing leaves it out.
+        One that a newer version wrote in a way we cannot read, or that is no file, stops every decision it touches; a
+        listing leaves it out.
         """
         if key not in self._held:
             found = self._record(key, Lock)
-            if found is None and key in self.newer and not listing:
-                raise NewerRecordError(f"{key} was written by a newer agent-sync", "upgrade this one")
+            if found is None and not listing:
+                if key in self.newer:
+                    raise NewerRecordError(f"{key} was written by a newer agent-sync", "upgrade this one")
+                if key in self.strange:
+                    raise self.strange[key]
             if found is None:
                 self._held[key] = None
             else:
@@ -191,11 +206,14 @@ class State:
 
     # ------------------------------------------------------------ reading
     def _record(self, key: str, kind: type[R]) -> tuple[R, float] | None:
-        content = self._files.read(key)
-        if content is None:
-            return None
         try:
+            content = self._files.read(key)
+            if content is None:
+                return None
             record = codec.decode(content.data, kind, key)
+        except StrangeFileError as error:
+            self.strange[key] = error
+            return None
         except DamagedRecordError as error:
             self.damaged[key] = error.message
             return None
@@ -214,10 +232,6 @@ def _owner_of(name: str) -> tuple[str, str]:
 
 
 def _as_target(path: str) -> Target:
-    from agentsync.core.paths import looks_like_glob
-
-    if looks_like_glob(path):
-        return Target(scope="dir", path="./")  # may be a shared pattern: the record will tell
     return Target(scope="dir" if path.endswith("/") else "file", path=path)
 
 

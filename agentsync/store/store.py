@@ -101,7 +101,7 @@ class Store:
         Raises:
             UnusableError: It is a symlink, no directory, or somebody else's.
         """
-        self._check_directory("")
+        self.check_directory("")
         return self.files.status(keys.FORMAT) is not None
 
     def state(self, now: datetime | None = None) -> State:
@@ -136,7 +136,7 @@ class Store:
         with self._guard.held(timeout, self.owns_signals):
             if self._format is None:  # once per process; the guard itself is compared with its path every time
                 for name in DIRECTORIES:
-                    self._check_directory(name)
+                    self.check_directory(name)
                 setup.tell_enclosing_board(self)
             self._format = setup.verified_format(self, self._format)
             self._head = log.head(self.files, self._head)
@@ -146,9 +146,19 @@ class Store:
 
     def touch(self, agent_id: str) -> bool:
         """Record a sign of life; False when the agent is not on the board. Durability E: a file's mtime."""
-        return self.files.touch(keys.agent(agent_id))
+        try:
+            return self.files.touch(keys.agent(agent_id))
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                return False  # whoever may only read can still look
+            raise
 
-    def _check_directory(self, key: str) -> None:
+    def check_directory(self, key: str) -> None:
+        """Make sure that a directory of the store is one, and ours; make it if it is not there.
+
+        Raises:
+            UnusableError: It is a symlink, something else, or somebody else's.
+        """
         path = self.files.path(key) if key else self.place.state
         if not key and path.endswith(f"/{STATE}") and os.path.islink(os.path.dirname(path)):
             path = os.path.dirname(path)  # a linked .claude would put several repositories' state in one place
@@ -216,6 +226,11 @@ class Transaction:
         files = self._store.files
         for change in changes:
             self._check_place(change.put or change.drop or "")
+        if files.status(keys.event(self.stamp.revision)) is not None:
+            raise UnusableError(
+                f"{files.path(keys.event(self.stamp.revision))} appeared although the guard was held",
+                "did something remove the guard file? run the command again",
+            )
         sync = self._store._durable and durability != "E"
         event = Event(
             rev=self.stamp.revision, at=self._now, actor=self._actor, verb=verb, summary=summary, changes=changes
@@ -237,7 +252,7 @@ class Transaction:
         directory = os.path.dirname(key)
         while directory and directory not in DIRECTORIES:
             if files.status(directory) is not None:
-                self._store._check_directory(directory)
+                self._store.check_directory(directory)
             directory = os.path.dirname(directory)
         content = files.read(key)
         if content is not None and codec.is_newer(content.data):

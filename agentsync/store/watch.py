@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from agentsync.core import keys
 from agentsync.store import log
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ class Follower:
                     return
             if timeout is not None and time.monotonic() - last >= timeout:
                 return
+            if self._is_new_history():
+                self._cursor = 0
+                continue
             if self._must_rearm():
                 self._arm()
                 continue  # look again: something may have come before the watch was there
@@ -102,6 +106,12 @@ class Follower:
             observer.stop()  # type: ignore[attr-defined]
             observer.join()  # type: ignore[attr-defined]
 
+    def _is_new_history(self) -> bool:
+        """Whether the state was deleted and made anew, so that revisions begin again."""
+        if self._cursor == 0 or self._files.status(keys.event(self._cursor)) is not None:
+            return False
+        return 0 < log.head(self._files) < self._cursor
+
     def _must_rearm(self) -> bool:
         if self._observer is None:
             return time.monotonic() - self._armed_at >= REARM_S
@@ -109,8 +119,6 @@ class Follower:
             replaced = os.stat(self._files.path("log")).st_ino != self._inode
         except OSError:
             replaced = True
-        if replaced and self._cursor > log.head(self._files):
-            self._cursor = 0  # the state was deleted and made anew: its history begins again
         alive = any(emitter.is_alive() for emitter in self._observer.emitters)  # type: ignore[attr-defined]
         return replaced or not alive
 

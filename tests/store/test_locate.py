@@ -357,9 +357,10 @@ def test_what_cannot_be_a_path_is_a_usage_error(typed: str, repo: Path) -> None:
         resolve(typed, str(repo), at(repo), {})
 
 
-def test_bytes_that_are_no_text_name_a_file_as_well(repo: Path) -> None:
-    typed = os.fsdecode(b"caf\xe9.py")
-    assert resolve(typed, str(repo), at(repo), {})[1] == Target(scope="file", path=typed)
+def test_bytes_that_are_no_text_cannot_be_locked(repo: Path) -> None:
+    """Records are JSON, and JSON is Unicode."""
+    with pytest.raises(UsageError, match="not a path"):
+        resolve(os.fsdecode(b"caf\xe9.py"), str(repo), at(repo), {})
 
 
 def test_a_neighbour_with_a_longer_name_is_outside(repo: Path) -> None:

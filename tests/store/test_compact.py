@@ -1,0 +1,367 @@
+"""Compaction: the directories stay small, and whoever follows the log notices nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from invariants import check_replay, check_store, history, plain
+from msgspec.structs import replace
+from world import ClockFiles, World
+
+from agentsync.core.changes import Put
+from agentsync.core.locks import Granted
+from agentsync.ops import agents, care
+from agentsync.ops.session import open_session
+from agentsync.store import inspect, log
+from agentsync.store.compact import ACTIVITY_BYTES, KEEP, ORPHAN_S, Compacted
+from agentsync.store.files import MAX_RECORD
+from agentsync.store.setup import BALLAST, BALLAST_BYTES
+from agentsync.store.store import COMPACT_EVERY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from world import Clock, Player
+
+    from agentsync.store.files import Content
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, git_repo=False)
+
+
+def write_events(player: Player, count: int) -> None:
+    """Commit so many events, nothing synced."""
+    store = player.session.store
+    for _ in range(count):
+        with store.transaction(player.id) as tx:
+            agent = agents.ensure(player.session, tx) if tx.stamp.revision == 1 else None
+            known = tx.state.presence(player.id) if agent is None else None
+            if known is not None:
+                changed = replace(known.agent, task=f"t-{tx.stamp.revision}")
+                tx.commit("note", f"event {tx.stamp.revision}", [Put(f"agents/{player.id}.json", changed)], "E")
+
+
+def logged(world: World) -> list[int]:
+    return sorted(int(path.stem) for path in (world.state / "log").iterdir())
+
+
+def archives(world: World) -> list[str]:
+    return sorted(path.name for path in (world.state / "archive").iterdir())
+
+
+# ---------------------------------------------------------------- folding
+def test_what_is_older_than_the_newest_events_moves_to_the_archive_and_nothing_is_lost(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 600)
+    before = [plain(event) for event in history(world.state)]
+    done = care.gc(alice.session)
+    assert done == Compacted(archived=600 - KEEP, departed=0, orphans=0, revision=600)
+    assert logged(world) == list(range(601 - KEEP, 601))
+    assert archives(world) == [f"{1:012}-{600 - KEEP:012}.ndjson"]
+    assert [plain(event) for event in history(world.state)] == before
+    check_replay(world.state)
+
+
+def test_a_second_run_continues_where_the_first_ended(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    care.gc(alice.session)
+    write_events(alice, 300)
+    care.gc(alice.session)
+    assert archives(world) == ["000000000001-000000000044.ndjson", "000000000045-000000000344.ndjson"]
+    assert care.gc(alice.session).archived == 0
+    assert len(history(world.state)) == 600
+
+
+def test_a_short_log_is_left_as_it_is(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, KEEP)
+    assert care.gc(alice.session).archived == 0
+    assert archives(world) == []
+
+
+def test_revisions_go_on_after_the_log_was_folded(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    care.gc(alice.session)
+    granted = alice.locks("src/app.py")
+    assert isinstance(granted, Granted)
+    assert granted.locks[0].token.endswith(":301")
+    assert alice.session.store.revision() == 301
+
+
+def test_the_head_is_known_from_the_archive_when_the_log_is_gone(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    care.gc(alice.session)
+    for path in (world.state / "log").iterdir():
+        path.unlink()
+    assert alice.session.store.revision() == 44
+
+
+def test_every_256th_event_makes_compaction_due(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, COMPACT_EVERY - 1)
+    session = alice.session
+    agents.register(session, name="last but one")
+    assert session.store.due_for_compaction
+    agents.register(session, name="the one after")
+    care.compact_if_free(session)
+    assert not session.store.due_for_compaction
+
+
+def test_compaction_on_the_side_does_not_wait_for_a_busy_guard(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    write_events(alice, 300)
+    with bob.session.store.transaction("bob"):
+        care.compact_if_free(alice.session)
+    assert len(logged(world)) == 300
+    care.compact_if_free(alice.session)
+    assert len(logged(world)) == KEEP
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0" * 40, b"{torn\nin two", b'{"kind": "event", "v": 1}'])
+def test_a_damaged_event_is_kept_as_it_is_and_costs_no_other(damage: bytes, world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    (world.state / "log/000000000010.json").write_bytes(damage)
+    care.gc(alice.session)
+    found = [event.rev for event in log.since(alice.session.store.files, 0)]
+    assert found == [revision for revision in range(1, 301) if revision != 10]
+    lines = (world.state / "archive" / archives(world)[0]).read_bytes().split(b"\n")
+    assert len(lines) == 300 - KEEP + 1
+    assert lines[9].translate(None, b" ") == damage.translate(None, b" \n")
+
+
+def write_a_large_event(world: World) -> None:
+    """A client with 2400 locks goes on as a new session: all of them change hands in one event."""
+    old = world.client("11111111-1111-4111-8111-00000000aaaa", pid=4242)
+    for part in range(6):
+        old.locks(*(f"src/part{part}/module_{number:03}.py" for number in range(400)))
+    old.ends(continues=True)
+    world.client("22222222-2222-4222-8222-00000000bbbb", pid=4242).registers()
+    newest = max((world.state / "log").iterdir(), key=lambda path: path.name)
+    assert newest.stat().st_size > MAX_RECORD
+
+
+def test_an_event_larger_than_a_record_can_be_followed_folded_and_examined(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    write_a_large_event(world)
+    events = [event.rev for event in log.since(alice.session.store.files, 0)]
+    assert events == list(range(1, alice.session.store.revision() + 1))
+    assert inspect.damaged_records(alice.session.store) == []
+    write_events(alice, 300)
+    assert care.gc(alice.session).archived > 0
+    assert [event.rev for event in log.since(alice.session.store.files, 0)][: len(events)] == events
+    check_replay(world.state)
+
+
+# ---------------------------------------------------------------- whoever follows
+class Interrupted(ClockFiles):
+    """Before one of its reads something else happens: others write, and compact."""
+
+    def __init__(self, root: str, clock: Clock, at: int, act: Callable[[], object]) -> None:
+        super().__init__(root, clock)
+        self._at = at
+        self._act = act
+        self.reads = 0
+
+    def _count(self) -> None:
+        self.reads += 1
+        if self.reads == self._at:
+            self._act()
+
+    def read(self, key: str, cap: int = 1 << 20) -> Content | None:
+        self._count()
+        return super().read(key, cap)
+
+    def names(self, key: str) -> list[str]:
+        self._count()
+        return super().names(key)
+
+    def status(self, key: str) -> os.stat_result | None:
+        self._count()
+        return super().status(key)
+
+
+def test_a_follower_gets_every_revision_in_order_whenever_the_log_is_folded_under_it(world: World) -> None:
+    """The fold happens once, before each read in turn that a follower makes from revision 40 of 300."""
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    start = {path: path.read_bytes() for path in (world.state / "log").iterdir()}
+    for at in range(1, 1000):
+        for path in (world.state / "archive").iterdir():
+            path.unlink()
+        for path, data in start.items():
+            if not path.exists():
+                path.write_bytes(data)
+        files = Interrupted(str(world.state), world.clock, at, lambda: care.gc(alice.session))
+        assert [event.rev for event in log.since(files, 30)] == list(range(31, 301)), f"folded before read {at}"
+        if at > 20:  # beyond, each event is one read like the one before
+            break
+    assert files.reads > at
+
+
+def test_a_follower_at_the_head_misses_nothing_of_a_burst_that_is_folded_at_once(world: World) -> None:
+    """A follower that was suspended between two reads: meanwhile 300 events came, and the oldest were archived."""
+    alice = world.agent("alice")
+    write_events(alice, 3)
+    at = 0
+    while True:
+        at += 1
+        cursor = alice.session.store.revision()
+
+        def burst() -> None:
+            write_events(alice, 300)
+            care.gc(alice.session)
+
+        files = Interrupted(str(world.state), world.clock, at, burst)
+        found = [event.rev for event in log.since(files, cursor)]
+        if files.reads < at:
+            break
+        found += [event.rev for event in log.since(alice.session.store.files, found[-1] if found else cursor)]
+        assert found == list(range(cursor + 1, cursor + 301)), f"it came before read {at}"
+    assert at > 3
+
+
+def test_a_follower_goes_on_after_a_gap_that_somebody_made_by_hand(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 10)
+    for revision in (4, 5):
+        (world.state / f"log/{revision:012}.json").unlink()
+    assert [event.rev for event in log.since(alice.session.store.files, 0)] == [1, 2, 3, 6, 7, 8, 9, 10]
+    for revision in (1, 2, 3):
+        (world.state / f"log/{revision:012}.json").unlink()  # so that the world finds a dense log
+
+
+def test_the_tail_is_the_newest_first_and_ends_where_the_archive_begins(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    care.gc(alice.session)
+    files = alice.session.store.files
+    assert [event.rev for event in log.tail(files, 3)] == [300, 299, 298]
+    assert [event.rev for event in log.tail(files, 1000)][-1] == 45
+
+
+# ---------------------------------------------------------------- tidying
+def test_orphans_in_tmp_go_after_an_hour_by_the_file_systems_clock(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    for name, age in (("old", ORPHAN_S + 60), ("young", ORPHAN_S - 60)):
+        path = world.state / "tmp" / name
+        path.write_bytes(b"left over")
+        then = path.stat().st_mtime - age
+        os.utime(path, (then, then))
+    world.clock.advance(minutes=600)  # our own clock may be wrong by hours
+    assert care.gc(alice.session).orphans == 1
+    assert [path.name for path in (world.state / "tmp").iterdir()] == ["young"]
+
+
+def test_a_long_activity_file_keeps_its_newer_half_whole_lines_and_its_time(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    path = world.state / "activity/alice.ndjson"
+    line = b'{"at":"2030-01-01T12:00:00Z","verb":"edit","path":"src/%06d.py"}\n'
+    path.write_bytes(b"".join(line % number for number in range(6000)))
+    os.utime(path, (1_000_000, 1_000_000))
+    care.gc(alice.session)
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert 2900 < len(lines) < 3001
+    assert lines == [line % number for number in range(6000 - len(lines), 6000)]
+    assert path.stat().st_mtime == 1_000_000
+    assert path.stat().st_size <= ACTIVITY_BYTES
+
+
+def test_a_short_activity_file_is_left_alone(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    path = world.state / "activity/alice.ndjson"
+    path.write_bytes(b"{}\n" * 100)
+    before = path.stat()
+    care.gc(alice.session)
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_who_is_gone_goes_with_the_locks_that_bind_no_more(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py", "src/*.py")
+    bob.registers()
+    world.clock.advance(minutes=121)
+    bob.beats()
+    assert care.gc(bob.session).departed > 0
+    assert not list((world.state / "locks").rglob("*.json"))
+    assert [path.name for path in (world.state / "agents").glob("*.json")] == ["bob.json"]
+    assert (world.state / "agents/past/alice.json").exists()
+    check_replay(world.state)
+
+
+def test_who_is_gone_stays_on_the_board_while_a_lock_of_its_binds(world: World) -> None:
+    """Whoever finds itself alone on the board takes no locks: so nobody may leave who still holds something."""
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py", ttl_minutes=600)
+    bob.registers()
+    alice.ends()
+    world.clock.advance(minutes=121)
+    care.gc(bob.session)
+    assert (world.state / "agents/alice.json").exists()
+    assert bob.is_refused("src/app.py")
+
+
+def test_the_ballast_is_there_again_after_compaction(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    (world.state / BALLAST).unlink()
+    care.gc(alice.session)
+    assert (world.state / BALLAST).stat().st_size == BALLAST_BYTES
+
+
+def test_the_ballast_is_given_up_before_anything_is_written(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    there: list[bool] = []
+
+    class Looking(ClockFiles):
+        def write_temp(self, data: bytes, sync: bool) -> str:
+            there.append((world.state / BALLAST).exists())
+            return super().write_temp(data, sync)
+
+    care.gc(open_session(alice.runtime, files=Looking(str(world.state), world.clock)))
+    assert there
+    assert not any(there)
+
+
+def test_a_disk_too_full_for_the_ballast_is_only_a_warning(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+
+    class Full(ClockFiles):
+        def write_temp(self, data: bytes, sync: bool) -> str:
+            if len(data) == BALLAST_BYTES:
+                raise OSError(28, "No space left on device")
+            return super().write_temp(data, sync)
+
+    session = open_session(alice.runtime, files=Full(str(world.state), world.clock))
+    assert care.gc(session).archived == 300 - KEEP
+    assert any("full" in warning for warning in session.store.warnings)
+    check_store(world.state)
+
+
+def test_a_disk_too_full_to_compact_does_not_spoil_what_was_answered_already(world: World) -> None:
+    """Compaction on the side comes after the answer: whatever fails there, the lock was granted."""
+    alice = world.agent("alice")
+    write_events(alice, 300)
+
+    class Full(ClockFiles):
+        def write_temp(self, data: bytes, sync: bool) -> str:
+            raise OSError(28, "No space left on device")
+
+    session = open_session(alice.runtime, files=Full(str(world.state), world.clock))
+    care.compact_if_free(session)
+    assert any("No space left" in warning for warning in session.store.warnings)
+    assert len(history(world.state)) == 300
