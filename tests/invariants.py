@@ -14,7 +14,7 @@ from agentsync.core.locks import conflicting
 from agentsync.core.records import KINDS, Event, Lock, Record
 from agentsync.store import codec
 
-REPLAYED = ("agents/", "locks/", "inbox/")
+REPLAYED = ("agents/", "locks/", "inbox/", "installed/")
 """Where the records are that only transactions write, so that the log must explain every one of them."""
 
 
@@ -26,7 +26,7 @@ def records(state: Path) -> dict[str, Record]:
         if key.startswith(("quarantine/", "tmp/")):
             continue
         data = path.read_bytes()
-        kind = codec._envelope_decoder().decode(data).kind
+        kind = codec.envelope(data, key).kind
         found[key] = codec.decode(data, KINDS[kind], key)
     return found
 
@@ -44,7 +44,7 @@ def check_store(state: Path) -> None:
 
 
 def history(state: Path) -> list[Event]:
-    """Every event there ever was, oldest first: archive and log together have revisions 1 to head, and never disagree."""
+    """Every event there ever was, oldest first: archive and log have revisions 1 to head between them, and agree."""
     found: dict[int, bytes] = {}
     archived = [line for path in sorted(state.glob("archive/*.ndjson")) for line in path.read_bytes().splitlines()]
     logged = [path.read_bytes() for path in state.glob("log/*.json")]

@@ -142,7 +142,7 @@ def sweep(presences: Iterable[Presence], held: Sequence[Held], stamp: Stamp) -> 
         own = [h for h in held if h.lock.holder == agent.id]
         dead_locks = [h for h in own if not h.live]
         writes += [Drop(keys.lock(h.lock)) for h in dead_locks]
-        if dead_locks and presence.status != "dead":
+        if dead_locks:
             told[agent.id] = [f"your lock on {h.lock.path} had lapsed and was dropped" for h in dead_locks]
         if len(dead_locks) == len(own):
             writes += _depart(agent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.errors import AgentSyncError, GuardTimeoutError
-from agentsync.store import settings, setup
+from agentsync.store import inspect, settings, setup
 from agentsync.store.compact import Compacted, compact
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ def init(session: Session) -> str:
     return session.store.place.state
 
 
+def refuse_tracked(session: Session) -> None:
+    """Refuse a state directory that git tracks.
+
+    Raises:
+        UnusableError: It does.
+    """
+    setup.refuse_tracked(session.store)
+
+
 def refresh(session: Session) -> None:
     """Bring up to date what the gate reads: the interpreter, and what the configuration means for it."""
     setup.write_python(session.store)
@@ -64,10 +73,12 @@ def _write_policy(session: Session) -> None:
 
 
 def gc(session: Session) -> Compacted:
-    """Compact the log, let go of who is gone, clear what was left over."""
+    """Mend what can be mended, compact the log, let go of who is gone, clear what was left over."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        found = tx.ask(lambda state, _: (state.presences(), state.locks()))
-        assert found is not None
+        damaged = inspect.damaged_records(session.store)
+        # Events stay where they are, readable or not: the log has no gaps.
+        tx.state.damaged.update({k: why for k, why in damaged.items() if "/" in k and not k.startswith("log/")})
+        tx.repair()
         return compact(session.store, tx)
 
 

@@ -43,7 +43,7 @@ class Finding(Struct, frozen=True, kw_only=True, gc=False):
 def examine(session: Session) -> list[Finding]:
     """Look at everything. Changes nothing but short-lived files in `tmp/`."""
     findings = list(_location(session))
-    if any(f.level == "problem" for f in findings) or not session.store.exists():
+    if findings[0].level == "problem" or not session.store.exists():
         return [*findings, *_hooks(session)]
     for check in (_records, _transactions, _disk, _clock, _failures, _hooks):
         try:
@@ -70,6 +70,10 @@ def _location(session: Session) -> Iterator[Finding]:
     if not exists:
         yield Finding(check="location", level="note", message=f"no state yet; it will be in {place.state}")
         return
+    try:
+        care.refuse_tracked(session)
+    except AgentSyncError as error:
+        yield Finding(check="location", level="problem", message=error.message, fix=error.hint)
     where = f"{place.state}" + (f", seen from worktree {place.worktree}" if place.worktree else "")
     yield Finding(check="location", level="ok", message=where)
     mode = os.stat(place.state).st_mode & 0o777
@@ -87,12 +91,14 @@ def _location(session: Session) -> Iterator[Finding]:
 
 def _records(session: Session) -> Iterator[Finding]:
     found = inspect.damaged_records(session.store)
-    for problem in found:
-        fix = "look at it, then remove it from quarantine/"
-        if not problem.startswith("quarantine/"):
-            fix = "agent-sync gc brings back what the log still has, and moves the rest to quarantine/"
+    kept = inspect.quarantined(session.store)
+    for problem in found.values():
+        fix = "agent-sync gc brings back what the log still has, and moves the rest to quarantine/"
         yield Finding(check="records", level="problem", message=problem, fix=fix)
-    if not found:
+    for name in kept:
+        fix = "look at it, then remove it from quarantine/"
+        yield Finding(check="records", level="problem", message=f"quarantine/{name} could not be read", fix=fix)
+    if not found and not kept:
         yield Finding(check="records", level="ok", message="all can be read")
 
 
@@ -152,7 +158,12 @@ def _failures(session: Session) -> Iterator[Finding]:
 
 def _hooks(session: Session) -> Iterator[Finding]:
     base = session.place.base
-    if not install.is_installed(session):
+    try:
+        installed = install.is_installed(session)
+    except AgentSyncError as error:
+        yield Finding(check="hooks", level="problem", message=error.message, fix=error.hint)
+        return
+    if not installed:
         message = f"none in {base}/{claude.SETTINGS}: agents of Claude Code are not guarded here"
         yield Finding(check="hooks", level="note", message=message, fix="agent-sync install")
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentsync.core import keys, locks
-from agentsync.core.locks import Blocked, Conflict, Request
+from agentsync.core.locks import Blocked, Conflict, Request, Verdict
 from agentsync.core.paths import Target, reach_overlap, target_of
 from agentsync.store import activity
 from agentsync.store.locate import locate_path, name_in, real_path
@@ -69,8 +69,9 @@ def before(session: Session, path: str) -> Allowed | Refused:
     if state.damaged:
         with session.store.transaction(session.me.id, session.timeout) as tx:
             verdict = tx.ask(lambda state, _: locks.judge_edit(state, session.me.id, target, everywhere))
-    if verdict.blocked:
-        return Refused(target=target, blocked=verdict.blocked)
+    blocked = _binding(verdict, kind)
+    if blocked:
+        return Refused(target=target, blocked=blocked)
     if kind == "required" and not _covered_by_hand(session, target):
         return Refused(target=target)
     if not verdict.covered:
@@ -105,7 +106,7 @@ def after(session: Session, path: str) -> Breach | None:
         return None
     store.files.touch(keys.exclusive_lock(target))  # an auto-lock lasts from the last edit
     verdict = locks.judge_edit(store.state(), session.me.id, target, config.worktrees == "deny")
-    blocked = verdict.blocked
+    blocked = _binding(verdict, kind)
     if not blocked and not verdict.covered and config.auto_lock and kind != "required":
         conflict = _auto_lock(session, target, shared=kind == "shared")
         blocked = conflict.blocked if conflict else ()
@@ -113,6 +114,13 @@ def after(session: Session, path: str) -> Breach | None:
         return None
     _tell_holders(session, target, blocked)
     return Breach(target=target, blocked=blocked)
+
+
+def _binding(verdict: Verdict, kind: str) -> tuple[Blocked, ...]:
+    """The locks that refuse an edit. On a path that the team shares, shared leases do not."""
+    if kind != "shared":
+        return verdict.blocked
+    return tuple(blocked for blocked in verdict.blocked if blocked.held.lock.mode == "exclusive")
 
 
 def _target(session: Session, path: str) -> tuple[Session, Target]:

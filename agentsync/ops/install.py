@@ -108,12 +108,13 @@ def uninstall(session: Session, dry_run: bool = False) -> Outcome:
 
 
 def is_installed(session: Session) -> bool:
-    """Whether the settings of this working tree have our hooks."""
+    """Whether the settings of this working tree have our hooks.
+
+    Raises:
+        AgentSyncError: The settings cannot be understood.
+    """
     path = f"{session.place.base}/{claude.SETTINGS}"
-    try:
-        settings = settings_text.parse(_decode(_read(path), path), path)
-    except AgentSyncError:
-        return False
+    settings = settings_text.parse(_decode(_read(path), path), path)
     return settings_text.without_hooks(settings, claude.is_ours) != settings
 
 

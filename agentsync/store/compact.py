@@ -7,11 +7,13 @@ unlinked, oldest first. A crash at any point leaves duplicates, never holes; the
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from agentsync.core import agents, keys
+from agentsync.core.changes import Drop
 from agentsync.store import log
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
@@ -23,6 +25,9 @@ KEEP = 256
 
 ORPHAN_S = 3600.0
 """Age in seconds after which a file in `tmp/` belongs to nobody."""
+
+NOTICE_AGE = timedelta(days=7)
+"""Age after which nobody is going to be told any more."""
 
 ACTIVITY_BYTES = 1 << 18
 """An activity file beyond this size is cut to its newer half."""
@@ -48,7 +53,8 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     archived = _fold(store)
     state = tx.state
     writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
-    tx.commit("sweep", "tidied up after agents that are gone", writes)
+    old = [Drop(key) for key, message in state.all_notices() if state.now - message.created_at > NOTICE_AGE]
+    tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old])
     orphans = _clear_tmp(store)
     _trim_activity(store)
     try:

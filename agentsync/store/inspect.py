@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from datetime import datetime
@@ -23,9 +24,9 @@ NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.
 """File systems on which flock may be local, or change notifications missing."""
 
 
-def damaged_records(store: Store) -> list[str]:
-    """What is wrong with each record that cannot be read, and with each file in quarantine."""
-    problems = []
+def damaged_records(store: Store) -> dict[str, str]:
+    """What is wrong with each record that cannot be read, by key."""
+    problems = {}
     for folder in ("agents", "locks", "inbox", "installed", "log", ""):
         for key in _json_below(store, folder):
             try:
@@ -36,9 +37,13 @@ def damaged_records(store: Store) -> list[str]:
                 if envelope.v <= VERSION and envelope.kind in KINDS:
                     codec.decode(content.data, KINDS[envelope.kind], key)
             except (DamagedRecordError, StrangeFileError) as error:
-                problems.append(error.message)
-    problems += [f"quarantine/{name} could not be read" for name in sorted(store.files.names("quarantine"))]
+                problems[key] = error.message
     return problems
+
+
+def quarantined(store: Store) -> list[str]:
+    """Files that were moved out of the way because they could not be read."""
+    return sorted(store.files.names("quarantine"))
 
 
 def _json_below(store: Store, folder: str) -> list[str]:
@@ -47,7 +52,7 @@ def _json_below(store: Store, folder: str) -> list[str]:
         key = f"{folder}/{name}" if folder else name
         if name.endswith(".json"):
             found.append(key)
-        elif folder and "." not in name:
+        elif folder and (status := store.files.status(key)) is not None and stat.S_ISDIR(status.st_mode):
             found += _json_below(store, key)
     return found
 
@@ -56,7 +61,8 @@ def gaps(store: Store) -> list[int]:
     """Revisions that are neither in the log nor in the archive, between the oldest known and the newest."""
     known = set(log.revisions(store.files))
     for first, last in log.archives(store.files):
-        known.update(range(first, last + 1))
+        known.update((first, last))  # as the name says; between them, what can be read
+        known.update(event.rev for event in log.archived(store.files, first, last))
     return [r for r in range(min(known), max(known)) if r not in known] if known else []
 
 

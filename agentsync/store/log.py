@@ -81,22 +81,22 @@ def since(files: Files, revision: int) -> Iterator[Event]:
             wanted += 1
             continue
         # Compaction publishes the archive before it unlinks, so what left the log is in the archive by now.
-        archived = _archive_of(files, wanted)
-        if archived is None:
+        where = _archive_of(files, wanted)
+        if where is None:
             later = [r for r in revisions(files) if r > wanted]
             if not later:
                 return
             # There are newer ones, so this one was written. It may have come, and gone to the archive, since we looked.
-            archived = _archive_of(files, wanted)
-            if archived is None:
+            where = _archive_of(files, wanted)
+            if where is None:
                 if files.status(keys.event(wanted)) is None:
                     wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
                 continue
-        for event in _archived(files, *archived):
+        for event in archived(files, *where):
             if event.rev >= wanted:
                 yield event
                 wanted = event.rev + 1
-        wanted = max(wanted, archived[1] + 1)
+        wanted = max(wanted, where[1] + 1)
 
 
 def _archive_of(files: Files, revision: int) -> tuple[int, int] | None:
@@ -117,7 +117,8 @@ def tail(files: Files, count: int) -> list[Event]:
     return events
 
 
-def _archived(files: Files, first: int, last: int) -> Iterator[Event]:
+def archived(files: Files, first: int, last: int) -> Iterator[Event]:
+    """The events in one archive, in order; lines that cannot be read are left out."""
     content = files.read(keys.archive(first, last), cap=MAX_ARCHIVE)
     for line in content.data.splitlines() if content else ():
         try:

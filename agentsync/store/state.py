@@ -199,6 +199,10 @@ class State:
                     found.append((f"{directory}/{name}", record[0]))
         return found
 
+    def all_notices(self) -> list[tuple[str, Message]]:
+        """What anybody has not been told yet."""
+        return [found for agent_id in self._files.names("inbox") for found in self.notices(agent_id)]
+
     def installation(self, client: str, worktree: str | None) -> Installation | None:
         """What was there before a client's hooks were installed."""
         found = self._record(keys.installation(client, worktree), Installation)

@@ -319,8 +319,8 @@ class Transaction:
 
         The damaged file is kept in `quarantine/` either way, and `store.warnings` says what happened.
         """
-        while self.state.damaged:
-            key, reason = next(iter(self.state.damaged.items()))
+        todo = dict(self.state.damaged)
+        for key, reason in todo.items():
             lost = self._last_put(key) or self._stand_in(key)
             self.quarantine(key, reason)
             if lost is not None:

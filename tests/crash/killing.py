@@ -21,7 +21,7 @@ from agentsync.core.locks import Granted, conflicting
 from agentsync.store import compact, files, guard, log, setup, store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from world import World
 
@@ -69,7 +69,7 @@ class Counter:
 
 
 def kill_before(fatal: int, act: Callable[[], object], only_changing: bool = False) -> bool:
-    """Run `act` in a process that is killed before its `fatal`-th call; False when it finished without making so many."""
+    """Run `act` in a process that is killed before its `fatal`-th call; False when it finished before that."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: other threads, as pytest-xdist has, may hold locks
@@ -100,45 +100,56 @@ class Snapshot:
 
     def __init__(self, state: Path) -> None:
         self._state = state
-        self._files = {path: path.read_bytes() for path in _files(state)}
-        self._times = {path: path.stat().st_mtime_ns for path in self._files}
+        self._spare = state.parent.parent / f"snapshot-{len(list(state.parent.parent.iterdir()))}"
         self._folders = {path for path in state.rglob("*") if path.is_dir()} if state.exists() else set()
-        self._marks = {path: _mark(path) for path in self._files}
+        self._marks: dict[str, tuple[int, int, int]] = {}
         self._existed = state.exists()
+        if self._existed:
+            # Events are never written to, so a second name keeps one; what may be touched is kept as a copy.
+            shutil.copytree(state, self._spare, copy_function=_keep)
+            self._marks = dict(_marks(state))
 
     def restore(self) -> None:
         """Make the directory what it was; files that nobody touched are left alone."""
         if not self._existed:
             shutil.rmtree(self._state.parent, ignore_errors=True)
             return
-        for path in _files(self._state):
-            if self._marks.get(path) != _mark(path):
-                path.unlink()
-        for path in sorted(self._state.rglob("*"), reverse=True):
-            if path.is_dir() and path not in self._folders:
-                path.rmdir()
-        for path in sorted(self._folders):
-            path.mkdir(mode=0o700, exist_ok=True)
-        for path, data in self._files.items():
-            if not path.exists():
-                path.write_bytes(data)
-                path.chmod(0o600)
-                os.utime(path, ns=(self._times[path], self._times[path]))
+        present = dict(_marks(self._state))
+        for path, mark in present.items():
+            if self._marks.get(path) != mark:
+                os.unlink(path)
+        for folder in sorted((path for path in self._state.rglob("*") if path.is_dir()), reverse=True):
+            if folder not in self._folders:
+                folder.rmdir()
+        for folder in sorted(self._folders):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        for path, mark in self._marks.items():
+            if present.get(path) != mark:
+                _keep(f"{self._spare}{path.removeprefix(str(self._state))}", path)
                 self._marks[path] = _mark(path)
 
 
-def _files(state: Path) -> list[Path]:
-    return [Path(folder, name) for folder, _, names in os.walk(state) for name in names]
+def _keep(path: str, to: str) -> None:
+    if "/log/" in path:
+        os.link(path, to)
+    else:
+        shutil.copy2(path, to)
 
 
-def _mark(path: Path) -> tuple[int, int, int]:
-    status = path.stat()
+def _marks(state: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    for folder, _, names in os.walk(state):
+        for name in names:
+            yield f"{folder}/{name}", _mark(f"{folder}/{name}")
+
+
+def _mark(path: str) -> tuple[int, int, int]:
+    status = os.stat(path)
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def content(state: Path) -> list[tuple[str, bytes]]:
     """All that a later process could learn from the directory; random names in `tmp/` do not count."""
-    found = [(path.relative_to(state).as_posix(), path.read_bytes()) for path in _files(state)]
+    found = [(path.relative_to(state).as_posix(), path.read_bytes()) for path in state.rglob("*") if path.is_file()]
     return sorted((key if not key.startswith("tmp/") else "tmp/", data) for key, data in found)
 
 
@@ -197,9 +208,7 @@ def leave_half_done(world: World, act: Callable[[], object], until: Callable[[],
     raise AssertionError("it never came to that")
 
 
-def check_after(
-    world: World, known: list[dict[str, Any]], expected: list[dict[str, Any]], acknowledged: bool
-) -> None:
+def check_after(world: World, known: list[dict[str, Any]], expected: list[dict[str, Any]], acknowledged: bool) -> None:
     """Readers and the next writer get on with what a killed process left behind, and it is all or nothing.
 
     Args:

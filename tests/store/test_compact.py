@@ -155,7 +155,7 @@ def test_an_event_larger_than_a_record_can_be_followed_folded_and_examined(world
     write_a_large_event(world)
     events = [event.rev for event in log.since(alice.session.store.files, 0)]
     assert events == list(range(1, alice.session.store.revision() + 1))
-    assert inspect.damaged_records(alice.session.store) == []
+    assert inspect.damaged_records(alice.session.store) == {}
     write_events(alice, 300)
     assert care.gc(alice.session).archived > 0
     assert [event.rev for event in log.since(alice.session.store.files, 0)][: len(events)] == events

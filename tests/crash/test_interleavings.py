@@ -1,0 +1,441 @@
+"""Two sessions at once, in every order of their file-system calls.
+
+In each schedule there is at most one winner, a lock-free reader who looks between any two calls never sees two live
+holders, and what the two were told agrees with what lies on disk in the end.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from crash.killing import Snapshot, board
+from crash.schedules import BatonFiles, Run, Schedule, Step, dependent, explore
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from invariants import check_replay, check_store
+from world import Player, World
+
+from agentsync.core.locks import Conflict, Granted, Released
+from agentsync.ops import edits, locks
+from agentsync.ops.session import Session, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Act = Callable[[Session], object]
+    Judge = Callable[[World, list[object]], None]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path, git_repo=False)
+
+
+class ModelGuard:
+    """The guard of one thread in a schedule: while somebody holds it, nobody else gets the baton to take it."""
+
+    def __init__(self, schedule: Schedule, thread: int) -> None:
+        self._schedule = schedule
+        self._thread = thread
+
+    def held(self, timeout: float, owns_signals: bool) -> AbstractContextManager[None]:
+        return self._schedule.guard(self._thread)
+
+
+def in_every_order(
+    world: World, players: Sequence[Player], acts: Sequence[Act], judge: Judge, limit: int = 5000
+) -> int:
+    """Let each player act at once with the others, in every order, each time from the same start.
+
+    Args:
+        world: The repository, as it is at the start.
+        players: Who.
+        acts: What each does.
+        judge: Checks what they were told against what is there in the end.
+        limit: How many schedules there may be.
+    """
+    return explore(runner(world, players, acts, judge), limit)
+
+
+def runner(
+    world: World, players: Sequence[Player], acts: Sequence[Act], judge: Judge
+) -> Callable[[Sequence[int]], Run]:
+    """What runs one schedule of `in_every_order`, given who makes its first steps."""
+    start = Snapshot(world.state)
+
+    def once(prefix: Sequence[int]) -> Run:
+        start.restore()
+        schedule = Schedule()
+
+        def act(number: int) -> object:
+            runtime = players[number].runtime
+            files = BatonFiles(str(world.state), world.clock, schedule, number)
+            session = open_session(runtime, files=files)
+            session.store._guard = ModelGuard(schedule, number)  # type: ignore[assignment]
+            return acts[number](session)
+
+        run = schedule.run([lambda: act(0), lambda: act(1)], prefix, look=lambda: _look(world))
+        check_store(world.state)
+        check_replay(world.state)
+        judge(world, run.results)
+        return run
+
+    return once
+
+
+def _look(world: World) -> None:
+    """A reader comes by; records that are being replaced must be there, old or new."""
+    if (world.state / "format.json").exists():
+        board(world)
+
+
+def one_winner(world: World, results: list[object]) -> None:
+    """One was granted what the other was refused, and the disk says so too."""
+    assert sorted(type(result).__name__ for result in results) == ["Conflict", "Granted"]
+    (granted,) = (result for result in results if isinstance(result, Granted))
+    (conflict,) = (result for result in results if isinstance(result, Conflict))
+    winners = {lock.holder for lock in granted.locks}
+    held = world.agent("reader").session.store.state().locks()
+    assert {one.lock.holder for one in held if one.live} == winners
+    assert {blocked.held.lock.holder for blocked in conflict.blocked} == winners
+
+
+# ---------------------------------------------------------------- the scheduler itself
+def test_a_race_that_nobody_guards_is_found(world: World) -> None:
+    """The control: read, decide, replace without the guard lets both win, and the search sees it."""
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    bob.registers()
+    outcomes = set()
+
+    def naive(session: Session) -> object:
+        free = session.store.files.status("locks/naive") is None
+        if free:
+            session.store.files.replace(session.store.files.write_temp(b"", sync=False), "locks/naive")
+        return free
+
+    in_every_order(world, (alice, bob), (naive, naive), lambda _, results: outcomes.add(tuple(results)))
+    assert outcomes == {(True, False), (False, True), (True, True)}
+
+
+def test_steps_that_touch_different_files_are_tried_in_one_order_only(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+
+    def look_around(session: Session) -> object:
+        return [session.store.files.status(f"locks/{n}") for n in range(10)]
+
+    assert in_every_order(world, (alice, alice), (look_around, look_around), lambda *_: None) == 1
+
+
+Program = list[tuple[Literal["read", "write"], str]]
+programs = st.lists(st.tuples(st.sampled_from(["read", "write"]), st.sampled_from("xyz")), min_size=1, max_size=3)
+
+
+@settings(deadline=None, max_examples=60)
+@given(programs, programs)
+def test_the_search_finds_every_outcome_that_trying_all_orders_finds(one: Program, other: Program) -> None:
+    def once(prefix: Sequence[int], outcomes: set[tuple[object, ...]]) -> Run:
+        schedule, memory = Schedule(), dict.fromkeys("xyz", "")
+
+        def act(thread: int, program: Program) -> object:
+            seen = []
+            for verb, key in program:
+                schedule.pause(thread, Step(verb, reads=key) if verb == "read" else Step(verb, changes=(key,)))
+                if verb == "read":
+                    seen.append(memory[key])
+                else:
+                    memory[key] = f"{thread}{len(seen)}{memory[key]}"
+            return tuple(seen)
+
+        run = schedule.run([lambda: act(0, one), lambda: act(1, other)], prefix, look=lambda: None)
+        outcomes.add((*run.results, *memory.values()))
+        return run
+
+    everything: set[tuple[object, ...]] = set()
+    for firsts in combinations(range(len(one) + len(other)), len(one)):
+        once([0 if n in firsts else 1 for n in range(len(one) + len(other))], everything)
+    found: set[tuple[object, ...]] = set()
+    explore(lambda prefix: once(prefix, found), limit=100)
+    assert found == everything
+
+
+def test_a_step_on_a_directory_meets_those_on_its_files() -> None:
+    listing, putting = Step("names", reads="locks/"), Step("replace", changes=("locks/a.json",))
+    assert dependent(listing, putting)
+    assert not dependent(listing, Step("replace", changes=("agents/a.json",)))
+    assert not dependent(listing, listing)
+
+
+def test_two_changes_meet_because_a_reader_may_look_in_between() -> None:
+    assert dependent(Step("replace", changes=("locks/a.json",)), Step("touch", changes=("agents/a.json",)))
+
+
+# ---------------------------------------------------------------- acquire against acquire
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("src/app.py", "src/app.py"), ("src/app.py", "src/"), ("src/*.py", "src/app.py"), ("src/*.py", "src/a*")],
+    ids=["same file", "file and directory", "pattern and file", "two patterns"],
+)
+def test_of_two_who_want_the_same_exactly_one_gets_it(one: str, other: str, world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    bob.registers()
+    schedules = in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: locks.lock(session, [one]), lambda session: locks.lock(session, [other])),
+        one_winner,
+    )
+    assert schedules > 1
+
+
+def test_of_two_who_want_several_crosswise_one_gets_all_and_the_other_nothing(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    bob.registers()
+    in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: locks.lock(session, ["a", "b"]), lambda session: locks.lock(session, ["b", "a"])),
+        one_winner,
+    )
+
+
+def test_two_newcomers_who_register_and_lock_at_once_both_get_on_the_board(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    world.agent("carol").registers()
+
+    def judge(world: World, results: list[object]) -> None:
+        one_winner(world, results)
+        assert (world.state / "agents/alice.json").exists()
+        assert (world.state / "agents/bob.json").exists()
+
+    in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: locks.lock(session, ["src/app.py"]), lambda session: locks.lock(session, ["src/app.py"])),
+        judge,
+    )
+
+
+def test_an_edit_of_each_in_the_same_moment_is_refused_to_one(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    bob.registers()
+
+    def judge(_world: World, results: list[object]) -> None:
+        assert sorted(type(result).__name__ for result in results) == ["Allowed", "Refused"]
+
+    in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: edits.before(session, "src/app.py"), lambda session: edits.before(session, "src/app.py")),
+        judge,
+    )
+
+
+def test_an_edit_and_a_lock_in_the_same_moment_exclude_each_other(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    bob.registers()
+
+    def judge(world: World, results: list[object]) -> None:
+        edited, asked = results
+        assert (edited is None) == isinstance(asked, Granted)
+        assert (alice.holds(), bob.holds()) == (([], ["src/"]) if edited is None else (["src/app.py"], []))
+
+    in_every_order(world, (alice, bob), (_edit, lambda session: locks.lock(session, ["src/"])), judge)
+
+
+def _edit(session: Session) -> object:
+    """An edit as the hooks see it; None when it was refused, else what was found after it."""
+    allowed = edits.before(session, "src/app.py")
+    return None if isinstance(allowed, edits.Refused) else (allowed, edits.after(session, "src/app.py"))
+
+
+# ---------------------------------------------------------------- acquire against release
+def test_who_asks_while_another_lets_go_is_refused_or_granted_and_nobody_holds_it_twice(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py")
+    bob.registers()
+    outcomes = set()
+
+    def judge(world: World, results: list[object]) -> None:
+        assert isinstance(results[0], Released)
+        outcomes.add(type(results[1]).__name__)
+        held = [one.lock.holder for one in world.agent("reader").session.store.state().locks()]
+        assert held == (["bob"] if isinstance(results[1], Granted) else [])
+
+    in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: locks.unlock(session, ["src/app.py"]), lambda session: locks.lock(session, ["src/app.py"])),
+        judge,
+    )
+    assert outcomes == {"Granted", "Conflict"}
+
+
+# ---------------------------------------------------------------- takeover against a sign of life
+@pytest.fixture
+def lapsed(world: World) -> tuple[Player, Player]:
+    """Alice, silent for so long that her lock is free, and Bob, who may take it."""
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py")
+    world.clock.advance(minutes=61)
+    bob.registers()
+    return alice, bob
+
+
+def test_a_lapsed_lock_is_renewed_or_taken_over_but_not_both(world: World, lapsed: tuple[Player, Player]) -> None:
+    def judge(world: World, results: list[object]) -> None:
+        one_winner(world, results)
+        taken = isinstance(results[1], Granted)
+        assert (world.state / "inbox/alice").exists() == taken
+        assert not taken or results[1].taken_over[0].holder == "alice"
+
+    schedules = in_every_order(
+        world,
+        lapsed,
+        (lambda session: locks.lock(session, ["src/app.py"]), lambda session: locks.lock(session, ["src/app.py"])),
+        judge,
+    )
+    assert schedules > 2
+
+
+def test_a_heartbeat_in_the_last_moment_keeps_the_lock_or_comes_too_late(
+    world: World, lapsed: tuple[Player, Player]
+) -> None:
+    outcomes = set()
+
+    def judge(world: World, results: list[object]) -> None:
+        outcomes.add(type(results[1]).__name__)
+        (held,) = world.agent("reader").session.store.state().locks()
+        if isinstance(results[1], Granted):
+            assert held.lock.holder == "bob"
+            assert held.lock.token != results[1].taken_over[0].token
+            assert list((world.state / "inbox/alice").iterdir())
+        else:
+            assert held.live
+            assert held.lock.holder == "alice"
+
+    in_every_order(
+        world,
+        lapsed,
+        (lambda session: session.store.touch("alice"), lambda session: locks.lock(session, ["src/app.py"])),
+        judge,
+    )
+    assert outcomes == {"Granted", "Conflict"}
+
+
+def test_a_heartbeat_during_a_takeover_does_not_make_two_live_holders(world: World) -> None:
+    """The lapsed lock and the new one have different names, so for a moment both could lie there."""
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/")
+    world.clock.advance(minutes=61)
+    bob.registers()
+
+    def judge(_: World, results: list[object]) -> None:
+        assert (alice.holds(), bob.holds()) == (
+            ([], ["src/app.py"]) if isinstance(results[1], Granted) else (["src/"], [])
+        )
+
+    in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: session.store.touch("alice"), lambda session: locks.lock(session, ["src/app.py"])),
+        judge,
+    )
+
+
+def test_a_forced_unlock_and_a_renewal_leave_one_holder_or_none(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py")
+    bob.registers()
+
+    def judge(world: World, results: list[object]) -> None:
+        assert isinstance(results[0], Granted)
+        assert isinstance(results[1], Released)
+        held = [one.lock.holder for one in world.agent("reader").session.store.state().locks()]
+        assert held in ([], ["alice"])
+        assert list((world.state / "inbox/alice").iterdir())
+
+    in_every_order(
+        world,
+        (alice, bob),
+        (
+            lambda session: locks.lock(session, ["src/app.py"]),
+            lambda session: locks.unlock(session, ["src/app.py"], force=True),
+        ),
+        judge,
+    )
+
+
+def test_who_registers_while_the_other_edits_alone_finds_the_edit_locked(world: World) -> None:
+    """Alice is alone and edits without locks; Bob comes and wants the very file. One of the two must notice."""
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+
+    def judge(world: World, results: list[object]) -> None:
+        edited, asked = results
+        if isinstance(asked, Granted) and edited is not None:
+            assert isinstance(edited, tuple)
+            assert isinstance(edited[1], edits.Breach), "Bob holds the file, Alice wrote it, and neither knows"
+
+    in_every_order(
+        world,
+        (alice, bob),
+        (_edit, lambda session: locks.lock(session, ["src/app.py"])),
+        judge,
+        limit=20_000,
+    )
+
+
+# ---------------------------------------------------------------- what others left behind
+def test_of_two_who_find_an_unfinished_change_one_finishes_it(world: World) -> None:
+    from crash.killing import leave_half_done
+
+    alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    for player in (alice, bob, carol):
+        player.registers()
+    leave_half_done(
+        world,
+        lambda: alice.locks("src/a.py", "src/b.py"),
+        until=lambda: len(alice.holds()) == 1 and (world.state / "intent.json").exists(),
+    )
+
+    def judge(world: World, results: list[object]) -> None:
+        assert isinstance(results[0], Conflict)
+        assert isinstance(results[1], Granted)
+        assert alice.holds() == ["src/a.py", "src/b.py"]
+
+    in_every_order(
+        world,
+        (bob, carol),
+        (lambda session: locks.lock(session, ["src/b.py"]), lambda session: locks.lock(session, ["docs/"])),
+        judge,
+    )
+
+
+@pytest.mark.slow
+def test_two_first_commands_make_one_store(world: World) -> None:
+    """All of it is a race for the same names, so there are too many orders; here are those with two changes of turn."""
+    alice, bob = world.agent("alice"), world.agent("bob")
+    once = runner(
+        world,
+        (alice, bob),
+        (lambda session: locks.lock(session, ["src/app.py"]), lambda session: locks.lock(session, ["src/app.py"])),
+        one_winner,
+    )
+    trace = once([]).trace
+    making = [step.name for _, step, _ in trace].index("guard")
+    for first in range(making + 1):
+        theirs = [step.name for thread, step, _ in once([0] * first + [1]).trace if thread == 1].index("guard")
+        for second in range(2, theirs + 1):
+            once([0] * first + [1] * second + [0])
+    for first in range(making + 1, len([thread for thread, _, _ in trace if thread == 0])):
+        once([0] * first + [1])
