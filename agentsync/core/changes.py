@@ -51,10 +51,10 @@ class Stamp(Struct, frozen=True, gc=False):
 
 
 def notices(lines: Mapping[str, Iterable[str]], stamp: Stamp) -> tuple[Put, ...]:
-    """One notice per agent that has something to be told."""
+    """One notice per agent that has something to be told; each thing is one line, whatever names are in it."""
     puts = []
     for agent_id, told in lines.items():
-        body = "\n".join(told)
+        body = "\n".join("".join(c if c.isprintable() else " " for c in line) for line in told)
         message = Message(
             id=f"n-{stamp.revision}",
             sender=SYSTEM,

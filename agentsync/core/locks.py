@@ -103,13 +103,15 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
     if blocked:
         return Conflict(blocked=tuple(blocked))
     locks: dict[str, Lock] = {}
-    drops = set(gone)
+    drops: set[str] = set()
     for target, own in wanted:
         lock = _lease(me, target, request, own, stamp)
         drops.update(keys.lock(held.lock) for held in own)
         locks[keys.lock(lock)] = lock
-    # What is put comes first: readers take no guard, and must not see a path free that changes its record.
-    writes: list[Write] = [Put(key, lock) for key, lock in locks.items()]
+    # Readers take no guard. First goes what has lapsed, lest its holder revives it beside the new lock; last go the
+    # caller's own old records, lest the path looks free while its record changes.
+    writes: list[Write] = [Drop(key) for key in sorted(gone) if key not in locks]
+    writes += [Put(key, lock) for key, lock in locks.items()]
     writes += [Drop(key) for key in sorted(drops) if key not in locks]
     told: dict[str, list[str]] = {}
     for lock in gone.values():

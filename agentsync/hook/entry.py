@@ -39,8 +39,11 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:  # an agent must never be stopped by a defect of ours
         _report(event, error, session)
         return 1 if strict else 0
-    for warning in session.store.warnings:
-        _say(warning)
+    if session.store.warnings:
+        from agentsync.render.frame import escape
+
+        for warning in session.store.warnings:
+            _say(escape(warning, 300))
     return 0
 
 
@@ -66,12 +69,16 @@ def _open(call: Call) -> Session:
 
 
 def _print(answer: Answer) -> None:
-    """Hand the answer over; whoever calls knows that it has left when this returns."""
+    """Hand the answer over; whoever calls knows that it has left when this returns.
+
+    Past Python's own buffers: what is left in them when the client has hung up makes the interpreter exit with 120.
+    """
     if answer is not None:
         import msgspec
 
-        sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
-        sys.stdout.buffer.flush()
+        left = memoryview(msgspec.json.encode(answer) + b"\n")
+        while left:
+            left = left[os.write(1, left) :]
 
 
 # ---------------------------------------------------------------- events
@@ -96,8 +103,11 @@ def _export_session(session: Session, call: Call) -> None:
     """
     path = session.runtime.env.get("CLAUDE_ENV_FILE")
     if path and call.session and "'" not in call.session and "\n" not in call.session:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(f"export CLAUDE_CODE_SESSION_ID='{call.session}'\n")
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(f"export CLAUDE_CODE_SESSION_ID='{call.session}'\n")
+        except OSError as error:
+            session.store.warnings.append(f"the shell will not know its session: {path}: {error.strerror}")
 
 
 def _user_prompt_submit(session: Session, call: Call) -> None:
@@ -119,11 +129,17 @@ def _pre_tool_use(session: Session, call: Call) -> None:
     if isinstance(verdict, edits.Refused):
         from agentsync.render import locks
 
-        _print(claude.deny(locks.denial(verdict.target.path, verdict.blocked, session.runtime.now())))
+        _print(claude.deny(locks.denial(_as_typed(session, call.writes), verdict.blocked, session.runtime.now())))
     elif verdict.warn:
         from agentsync.render import locks
 
         _print(claude.context(call.event, locks.elsewhere(verdict.warn, session.runtime.now())))
+
+
+def _as_typed(session: Session, path: str) -> str:
+    """A path as the agent would type it where it is."""
+    relative = os.path.relpath(os.path.join(session.runtime.cwd, path), session.runtime.cwd)
+    return path if relative.startswith("..") else relative
 
 
 def _post_tool_use(session: Session, call: Call) -> None:
@@ -199,15 +215,25 @@ def _upkeep(session: Session, call: Call) -> None:
 
 def _report(event: str | None, error: Exception, session: Session | None) -> None:
     """One line on stderr, and one for `doctor`."""
-    from agentsync.errors import AgentSyncError
-
-    what = error.message if isinstance(error, AgentSyncError) else f"{type(error).__name__}: {error}"
-    line = f"hook {event or '?'} failed open: {' '.join(what.split())[:300]}"
-    _say(line)
-    if session is not None:
+    try:
+        from agentsync.errors import AgentSyncError
         from agentsync.ops import care
+        from agentsync.render.frame import escape
 
-        care.note_failure(session, line)
+        what = error.message if isinstance(error, AgentSyncError) else f"{type(error).__name__}: {error}"
+        line = f"hook {escape(event or '?', 40)} failed open: {escape(what, 300)}"
+        _say(line)
+        care.note_failure(session or _open_here(), line)
+    except Exception:  # the report must not be what blocks an agent
+        _say("a hook failed open, and so did its report")
+
+
+def _open_here() -> Session:
+    """Where we are, when the payload did not tell."""
+    from agentsync.ops.session import open_session
+    from agentsync.runtime import Runtime
+
+    return open_session(Runtime(), client="claude", owns_signals=True)
 
 
 def _say(line: str) -> None:

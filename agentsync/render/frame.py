@@ -24,11 +24,11 @@ def escape(text: str, limit: int = 0) -> str:
         text: Anybody's words.
         limit: Characters to keep; the rest becomes `…`. 0 = all.
     """
-    if limit and len(text) > limit:
-        text = text[: limit - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    if limit:
+        text = text[: limit + 1]  # escapes only make it longer
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text[: limit - 1] + "…" if limit and len(text) > limit else text
 
 
 def shorten_path(path: str, limit: int = 160) -> str:
@@ -40,9 +40,16 @@ def shorten_path(path: str, limit: int = 160) -> str:
     return f"{path[:half]}…{path[-half:]}"
 
 
-def framed(lines: Iterable[str]) -> str:
-    """Lines inside the frame. They must be escaped already; angle brackets are neutralised here."""
+def framed(lines: Iterable[str], width: int = 0) -> str:
+    """Lines inside the frame. They must be escaped already; angle brackets are neutralised here.
+
+    Args:
+        lines: One value each.
+        width: Characters to keep of each line; 0 = all.
+    """
     inner = [line.replace("<", "&lt;").replace(">", "&gt;") for line in lines]
+    if width:
+        inner = [line if len(line) <= width else line[: width - 1] + "…" for line in inner]
     return "\n".join([OPEN, *inner, CLOSE])
 
 
@@ -50,4 +57,5 @@ def quoted(path: str) -> str | None:
     """A path as it can be typed in any shell; None when that would take more than plain quotes."""
     if path and SHELL_SAFE.issuperset(path) and not path.startswith("-"):
         return path
-    return f"'{path}'" if path.isprintable() and "'" not in path and len(path) < 200 else None
+    harmless = path.isprintable() and not set("'<>").intersection(path) and len(path) < 200
+    return f"'{path}'" if harmless else None

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_DENIAL = 1500
 """Characters of a denial: it costs the model context on every try."""
 
+_TYPED = 150
+"""Characters of a path that a command is spelled out for."""
+
 _NAMED = 5
 """Locks that an answer about one path names."""
 
@@ -50,33 +53,50 @@ def facts(blocked: Blocked, now: datetime) -> list[str]:
     return lines
 
 
-def refusal(blocked: Sequence[Blocked], now: datetime) -> str:
-    """The framed facts of a refusal."""
+def refusal(blocked: Sequence[Blocked], now: datetime, width: int = 0) -> str:
+    """The framed facts of a refusal, each line at most `width` characters (0 = as long as it is)."""
     lines: list[str] = []
     for one in blocked[:_SHOWN]:
         lines += facts(one, now)
     if len(blocked) > _SHOWN:
         lines.append(f"and {len(blocked) - _SHOWN} more: agent-sync locks")
-    return framed(lines)
+    return framed(lines, width)
 
 
 def denial(path: str, blocked: Sequence[Blocked], now: datetime) -> str:
-    """What a model is told whose edit is refused: who, why, since and until when, and what to do."""
-    name = quoted(path)
+    """What a model is told whose edit is refused: who, why, since and until when, and what to do.
+
+    At most `MAX_DENIAL` characters: where names and reasons are long, their lines are cut.
+
+    Args:
+        path: As the agent would type it.
+        blocked: Whose locks are in the way; none = the path requires a lock by hand.
+        now: The time.
+    """
+    text = ""
+    for width in (0, 250, 120, 70):
+        text = _denial(path, blocked, now, width)
+        if len(text) <= MAX_DENIAL:
+            break
+    return text
+
+
+def _denial(path: str, blocked: Sequence[Blocked], now: datetime, width: int) -> str:
+    name = quoted(path) if len(path) <= _TYPED else None
     again = f"`agent-sync check {name}` tells when it is free" if name else "`agent-sync locks` tells when it is free"
     if not blocked:
         command = f"agent-sync lock {name} --reason …" if name else "agent-sync lock PATH --reason …"
         return "\n".join(
             [
                 "The edit did not happen: this repository requires a lock taken by hand on this path.",
-                framed([f"path: {shorten_path(path)}"]),
+                framed([f"path: {shorten_path(path)}"], width),
                 f"Next: take it with `{command}`, then edit again.",
             ]
         )
     return "\n".join(
         [
             "The edit did not happen: another agent is working on this file.",
-            refusal(blocked, now),
+            refusal(blocked, now, width),
             f"Next: go on with something else and come back; {again}. "
             "Do not write the file by another way, and do not undo the other agent's work.",
         ]

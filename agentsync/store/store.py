@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import msgspec
 
 from agentsync.core import keys, policy
-from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.changes import Put, Stamp, Write
 from agentsync.core.paths import is_valid_id
 from agentsync.core.records import KINDS, Agent, Change, Event, Format
 from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
@@ -361,11 +361,14 @@ class Transaction:
 
 
 def _changes(writes: Iterable[Write]) -> tuple[Change, ...]:
-    """The last write to each key, puts before drops: a reader in between sees too much rather than too little."""
-    last = {write.key: write for write in writes}
-    puts = (w for w in last.values() if isinstance(w, Put))
-    drops = (w for w in last.values() if isinstance(w, Drop))
-    return (
-        *(Change(put=put.key, record=msgspec.Raw(codec.compact(put.record))) for put in puts),
-        *(Change(drop=drop.key) for drop in drops),
+    """The last write to each key, in the order the decision chose: readers take no guard and may see each step."""
+    last: dict[str, Write] = {}
+    for write in writes:
+        last.pop(write.key, None)
+        last[write.key] = write
+    return tuple(
+        Change(put=write.key, record=msgspec.Raw(codec.compact(write.record)))
+        if isinstance(write, Put)
+        else Change(drop=write.key)
+        for write in last.values()
     )
