@@ -6,6 +6,7 @@ and output are those of the command.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -85,7 +86,8 @@ def clinic(folder: Path) -> Clinic:
 
 
 def run_doctor(clinic: Clinic, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
-    code = main(["-C", str(clinic.root), "doctor", *words])
+    with contextlib.chdir(clinic.root):
+        code = main(["doctor", *words])
     return code, capsys.readouterr().out
 
 
@@ -255,7 +257,8 @@ def test_following_the_advice_mends_it(name: str, clinic: Clinic, capsys: pytest
         if "chmod" in fix:
             subprocess.run(fix.split(), check=True)
         elif "agent-sync gc" in fix:
-            assert main(["-C", str(clinic.root), "gc"]) == 0
+            with contextlib.chdir(clinic.root):
+                assert main(["gc"]) == 0
     for kept in (clinic.state / "quarantine").iterdir():
         kept.unlink()
     capsys.readouterr()
