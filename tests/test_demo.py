@@ -28,9 +28,7 @@ def scratch(tmp_path: Path) -> Path:
     return made
 
 
-def demo(
-    scratch: Path, *words: str, python: str = sys.executable, **env: str
-) -> subprocess.CompletedProcess[str]:
+def demo(scratch: Path, *words: str, python: str = sys.executable, **env: str) -> subprocess.CompletedProcess[str]:
     given = {"PATH": os.environ["PATH"], "HOME": str(scratch.parent), "TMPDIR": str(scratch), **env}
     command = [python, "-m", "agentsync", "demo", *words]
     return subprocess.run(command, cwd=scratch.parent, env=given, capture_output=True, text=True, timeout=120)
@@ -98,7 +96,10 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
         _source("core/lease.py", '("stale", "offline", "dead")', '("stale", "offline")'),
         "edits src/api.py",
     ),
-    "nothing that locks by itself": (_source("core/policy.py", "auto_lock: bool = True", "auto_lock: bool = False"), "ui"),
+    "nothing that locks by itself": (
+        _source("core/policy.py", "auto_lock: bool = True", "auto_lock: bool = False"),
+        "ui",
+    ),
 }
 
 

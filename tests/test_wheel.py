@@ -35,7 +35,9 @@ NOT_SOURCE = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "*.egg
 
 def call(*words: str | Path, cwd: Path, env: dict[str, str] | None = None, stdin: str = "") -> str:
     """Run a program that must succeed; what it prints."""
-    done = subprocess.run([*map(str, words)], cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*map(str, words)], cwd=cwd, env=env, input=stdin, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -115,7 +117,9 @@ class User:
 
     def runs(self, *words: str, code: int = 0, agent: str = "alice") -> str:
         env = {**self.env, "AGENT_SYNC_ID": agent}
-        done = subprocess.run(["agent-sync", *words], cwd=self.repo, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            ["agent-sync", *words], cwd=self.repo, env=env, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

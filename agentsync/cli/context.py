@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from agentsync.ops.session import Session
 
 
+MAX_MESSAGE = 2000
+"""Characters of an error message; what was typed may be a megabyte."""
+
+
 class Context:
     """One run of the command line."""
 
@@ -63,7 +67,11 @@ class Context:
         """Print JSON."""
         from agentsync.render.payload import dump
 
-        print(dump(value))
+        sys.stdout.flush()
+        if hasattr(sys.stdout, "buffer"):
+            sys.stdout.buffer.write(dump(value).encode() + b"\n")  # JSON is UTF-8, whatever the terminal speaks
+        else:
+            print(dump(value))
 
     def board(self, lines: Iterable[str]) -> None:
         """Print lines that hold other agents' words: as they are for a person, framed for anybody else."""
@@ -80,9 +88,9 @@ class Context:
 
             self.data(payload(error))
             return
-        print(f"agent-sync: {escape(error.message)}", file=sys.stderr)
+        print(f"agent-sync: {escape(error.message, MAX_MESSAGE)}", file=sys.stderr)
         if error.hint:
-            print(f"  {escape(error.hint)}", file=sys.stderr)
+            print(f"  {escape(error.hint, MAX_MESSAGE)}", file=sys.stderr)
 
     def refused(self, message: str, details: str, hint: str) -> None:
         """Say that somebody else holds it. `details` is framed already."""

@@ -94,13 +94,12 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         context.say(
             f"locked {escape(granted.path)}{mode} until {clock(granted.expires_at, now)}, token {granted.token}"
         )
+    # Ids, not names: these lines are ours, and a name could say anything.
     for old in decision.taken_over:
-        context.say(
-            f"taken over from {escape(old.holder_name)} ({old.holder}), whose lock had lapsed: {escape(old.path)}"
-        )
+        context.say(f"taken over from {old.holder}, whose lock had lapsed: {escape(old.path)}")
     for held in decision.elsewhere:
         where = f"worktree {escape(held.lock.worktree)}" if held.lock.worktree else "the main worktree"
-        context.warn(f"{held.lock.path} is also locked in {where}, by {held.lock.holder_name} ({held.lock.holder})")
+        context.warn(f"{held.lock.path} is also locked in {where}, by {held.lock.holder}")
     return 0
 
 
@@ -124,7 +123,7 @@ def _unlock(context: Context, options: argparse.Namespace) -> int:
     elif not decision.locks:
         context.say("nothing to unlock")
     for dropped in decision.locks if not context.json else ():
-        whose = "" if dropped.holder == context.session.me.id else f" (of {escape(dropped.holder_name)})"
+        whose = "" if dropped.holder == context.session.me.id else f" (of {dropped.holder})"
         context.say(f"unlocked {escape(dropped.path)}{whose}")
     return 0
 

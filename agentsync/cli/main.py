@@ -26,23 +26,37 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: 0 done, 1 internal error, 2 usage, 3 conflict, 4 no such thing, 5 gave up waiting, 6 state
         directory unusable.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # names on disk need not be UTF-8
-    context = Context(json="--json" in arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before we began: nobody wants to hear
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 # until the process ends
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="backslashreplace")  # names on disk need not be UTF-8
+    code = _run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _mute()
+    except OSError as error:
+        _mute()
+        print(f"agent-sync: the answer could not be written: {error.strerror}", file=sys.stderr)
+        return code or 1
+    return code
+
+
+def _run(arguments: Sequence[str]) -> int:
+    context = Context(json="--json" in arguments[: [*arguments, "--"].index("--")])
     try:
         options = build().parse_args(arguments)
         context.apply(options)
         code: int = options.run(context, options)
         context.close()
-        sys.stdout.flush()
         return code
     except UsageExit as stop:
         return stop.code if stop.message is None else _fail(context, UsageError(stop.message, stop.hint))
     except AgentSyncError as error:
         return _fail(context, error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has gone; python would complain at exit
+        _mute()
         return 0
     except KeyboardInterrupt:
         return 130
@@ -55,8 +69,16 @@ def main(arguments: Sequence[str]) -> int:
         return _fail(context, AgentSyncError(f"internal error: {name}", f"{DEBUG}=1 shows where; please report it"))
 
 
+def _mute() -> None:
+    """Whoever read us has gone. Python would complain about that at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 def _fail(context: Context, error: AgentSyncError) -> int:
-    context.problem(error)
+    try:
+        context.problem(error)
+    except BrokenPipeError:
+        _mute()
     return error.code
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from agentsync import __version__
 from agentsync.cli import agents, care, locks, overview, setup
@@ -32,7 +32,10 @@ class UsageExit(Exception):  # noqa: N818 # it is no error when --help was asked
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises instead of exiting, and says what to type instead."""
+    """Raises instead of exiting, says what to type instead, and takes no abbreviated options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Complain about a typing error."""

@@ -194,8 +194,10 @@ def explain(session: Session, path: str, count: int = 5) -> Story:
 
     def concerns(event: Event) -> bool:
         for change in event.changes:
-            if change.drop is not None and change.drop.startswith("locks/") and f"/{name}" in change.drop:
-                return True
+            if change.drop is not None and change.drop.startswith("locks/"):
+                stem = change.drop.rpartition("/")[2].removesuffix(".json")
+                if name in (stem, stem.rpartition("~")[0]):
+                    return True
             if change.put is not None and change.put.startswith("locks/"):
                 try:
                     put = codec.decode(bytes(change.record), Lock, change.put)

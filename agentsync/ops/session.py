@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.core import keys
-from agentsync.errors import UsageError
+from agentsync.errors import UnusableError, UsageError
 from agentsync.ops.identity import Identity, identify
 from agentsync.store import settings
 from agentsync.store.guard import CLI_TIMEOUT, HOOK_TIMEOUT
@@ -75,12 +75,14 @@ def open_session(
 
     Raises:
         UsageError: `AGENT_SYNC_ID` cannot be an agent's id.
-        UnusableError: The state directory is not ours to use.
     """
     place = locate(runtime.cwd, runtime.env)
     store = _store(runtime, place, files, owns_signals)
     named = bool(runtime.env.get("AGENT_SYNC_ID")) or bool(session)
-    presences = None if named or not store.exists() else store.state().presences()
+    try:
+        presences = None if named or not store.exists() else store.state().presences()
+    except UnusableError:
+        presences = None  # whoever needs the store will meet the error; `doctor` explains it
     me = identify(runtime, presences, client, session)
     return Session(runtime, place, me, store, timeout)
 

@@ -34,9 +34,7 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
         raise ValueError(f"{word} is no JSON")
 
     try:
-        found = json.loads(
-            text, object_pairs_hook=table, parse_int=_kept, parse_float=_kept, parse_constant=no_number
-        )
+        found = json.loads(text, object_pairs_hook=table, parse_int=_kept, parse_float=_kept, parse_constant=no_number)
     except (ValueError, RecursionError) as error:
         raise _strange(where, str(error)) from None
     if not isinstance(found, dict):

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agentsync.core.lease import visible_status
+from agentsync.render.frame import escape
 
 if TYPE_CHECKING:
     from agentsync.core.lease import Presence
@@ -74,7 +75,7 @@ def story(answer: Story) -> dict[str, Any]:
 
 def error(problem: AgentSyncError) -> dict[str, Any]:
     """The JSON error object."""
-    return {"kind": "error", "code": problem.code, "message": problem.message, "hint": problem.hint}
+    return {"kind": "error", "code": problem.code, "message": escape(problem.message), "hint": escape(problem.hint)}
 
 
 def refused(message: str, hint: str, blocked: tuple[Blocked, ...]) -> dict[str, Any]:

@@ -71,9 +71,7 @@ def decode(data: bytes, kind: type[R], where: str) -> R:
         return cast("R", _decoder(kind).decode(data))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if is_newer(data):
-            raise NewerRecordError(
-                f"{where} was written by a newer agent-sync", "upgrade this one"
-            ) from None
+            raise NewerRecordError(f"{where} was written by a newer agent-sync", "upgrade this one") from None
         what = "is empty" if not data.strip(b"\0 \n") else f"cannot be read ({error})"
         raise DamagedRecordError(f"{where} {what}", "agent-sync doctor tells more") from None
 

@@ -105,7 +105,12 @@ class Store:
         return self.files.status(keys.FORMAT) is not None
 
     def state(self, now: datetime | None = None) -> State:
-        """The board as it is now."""
+        """The board as it is now.
+
+        Raises:
+            UnusableError: The directory is a symlink, no directory, or somebody else's.
+        """
+        self.check_directory("")
         return State(self.files, now or self.runtime.now(), self.config, self._life_of)
 
     def revision(self) -> int:

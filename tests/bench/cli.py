@@ -52,7 +52,14 @@ def crowded(root: Path, python: str, rounds: int) -> None:
     floor = Command(python, "-I", "-c", "import msgspec, argparse", env=env, cwd=repo.root)
     cases = {
         " ".join(words): (Command(python, "-P", "-m", "agentsync", *words, env=env, cwd=repo.root), None)
-        for words in (("status",), ("status", "--json"), ("locks",), ("check", "f1.py"), ("lock", "free.py"), ("check", "src/"))
+        for words in (
+            ("status",),
+            ("status", "--json"),
+            ("locks",),
+            ("check", "f1.py"),
+            ("lock", "free.py"),
+            ("check", "src/"),
+        )
     }
     rows = compare(floor, cases, rounds)
     show("Commands among 10,000 locks (status: under 1,000 ms)", FLOOR, rows)

@@ -63,7 +63,10 @@ def among_others(root: Path, python: str, rounds: int) -> None:
         if not locks:
             deep = repo.ask("pre-tool-use", repo.payload("PreToolUse", "a/b/c/d/e/f/g.py"))
             cases["own lock, seven folders deep"] = (deep, None)
-            cases["own lock, 100 kB"] = (repo.ask("pre-tool-use", repo.payload("PreToolUse", "src/app.py", 100_000)), None)
+            cases["own lock, 100 kB"] = (
+                repo.ask("pre-tool-use", repo.payload("PreToolUse", "src/app.py", 100_000)),
+                None,
+            )
         cases[f"after an edit, {among}"] = (repo.ask("post-tool-use", repo.payload("PostToolUse", "src/app.py")), 5.0)
         prompt = repo.ask("user-prompt-submit", repo.payload("UserPromptSubmit", None))
         cases[f"prompt, nothing new, {among}"] = (prompt, 3.0)
@@ -106,7 +109,11 @@ def crowded(root: Path, python: str, rounds: int) -> None:
         }
     for name, few in runs[10].items():
         target = None if name == "session start" else 2.0
-        show(f"{name}: 10,000 locks against 10", "10 locks", compare(few, {"10,000 locks": (runs[10_000][name], target)}, rounds))
+        show(
+            f"{name}: 10,000 locks against 10",
+            "10 locks",
+            compare(few, {"10,000 locks": (runs[10_000][name], target)}, rounds),
+        )
 
 
 def main() -> None:

@@ -41,7 +41,9 @@ class Row(NamedTuple):
 class Command:
     """A program to start, as cheaply as this process can: what is measured is the program."""
 
-    def __init__(self, *words: str, stdin: Path | Callable[[], Path] | None = None, env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, *words: str, stdin: Path | Callable[[], Path] | None = None, env: Mapping[str, str], cwd: Path
+    ) -> None:
         self.words = words
         self.stdin = stdin
         self.env = dict(env)
@@ -164,7 +166,11 @@ class Repository:
             "hook_event_name": event,
         }
         if path is not None:
-            arguments = {"file_path": str(self.root / path), "old_string": "a" * (size // 2), "new_string": "b" * (size // 2)}
+            arguments = {
+                "file_path": str(self.root / path),
+                "old_string": "a" * (size // 2),
+                "new_string": "b" * (size // 2),
+            }
             body |= {"tool_name": "Edit", "tool_input": arguments}
         if event == "PostToolUse":
             body["tool_response"] = {"filePath": str(self.root / str(path)), "originalFile": "c" * 5 * size}

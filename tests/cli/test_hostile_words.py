@@ -92,7 +92,8 @@ def scenes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     """Two repositories: one with a harmless Mallory to compare with."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as top:
         made = [
-            Scene(make_repo(Path(top) / name, {"src/app.py": "x\n"}), capsys, monkeypatch) for name in ("plain", "hostile")
+            Scene(make_repo(Path(top) / name, {"src/app.py": "x\n"}), capsys, monkeypatch)
+            for name in ("plain", "hostile")
         ]
         yield made[0], made[1]
 
@@ -142,7 +143,14 @@ def test_a_hostile_path_stays_on_its_line_and_in_the_frame(name: str, scenes: tu
     for scene, word in ((plain, HARMLESS), (hostile, WORDS[name].replace("/", "_"))):
         scene.types("alice", "register", "--name", "Alice")
         scene.mallory(HARMLESS, f"src/{word}")
-    for words in (["status"], ["status", "--compact"], ["locks"], ["check", "src/"], ["explain", "src/"], ["lock", "src/"]):
+    for words in (
+        ["status"],
+        ["status", "--compact"],
+        ["locks"],
+        ["check", "src/"],
+        ["explain", "src/"],
+        ["lock", "src/"],
+    ):
         expected, said = plain.sees(*words), hostile.sees(*words)
         assert only_text(said), words
         assert len(said.split("\n")) == len(expected.split("\n")), words

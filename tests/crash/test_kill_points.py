@@ -152,6 +152,19 @@ def test_a_damaged_lock_that_is_being_restored_protects_its_file_again(world: Wo
     pytest.fail("it never finished")
 
 
+def test_what_was_edited_alone_is_held_for_its_editor_although_the_newcomer_was_killed_on_arrival(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+    assert alice.has_edited("src/app.py") is None
+    start = Snapshot(world.state)
+    for call in count(1):
+        start.restore()
+        killed = kill_before(call, bob.registers, only_changing=True)
+        assert bob.is_refused("src/app.py"), f"killed before call {call}"
+        if not killed:
+            return
+
+
 # ---------------------------------------------------------------- what stays held is never free
 def _renewal(world: World) -> Callable[[], object]:
     world.agent("alice").locks("src/app.py")

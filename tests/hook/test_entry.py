@@ -276,7 +276,9 @@ WRONG_TYPES = (None, True, 1, -1.5, "", [], ["x"], {}, {"a": []}, "\0", "\ud800"
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("field", ["session_id", "cwd", "tool_name", "tool_input", "file_path", "reason", "hook_event_name"])
+@pytest.mark.parametrize(
+    "field", ["session_id", "cwd", "tool_name", "tool_input", "file_path", "reason", "hook_event_name"]
+)
 def test_fields_of_another_shape_count_as_absent(repo: Repo, event: str, field: str) -> None:
     for i, wrong in enumerate(WRONG_TYPES):
         body: dict[str, Any] = {"session_id": ALICE, "cwd": str(repo.root), "tool_name": "Edit"}
@@ -377,7 +379,11 @@ def test_a_client_that_hangs_up_ends_no_agents_turn(repo: Repo, bob: Client) -> 
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = subprocess.run(
-        [*COMMAND, "pre-tool-use"], input=json.dumps(body).encode(), stdout=write_end, stderr=subprocess.PIPE, timeout=30
+        [*COMMAND, "pre-tool-use"],
+        input=json.dumps(body).encode(),
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        timeout=30,
     )
     os.close(write_end)
     assert done.returncode == 0
@@ -655,7 +661,16 @@ def test_what_does_not_write_is_not_judged(repo: Repo, alice: Client, tool: str)
 
 
 @pytest.mark.parametrize(
-    "path", ["app.py", "./app.py", "../src/app.py", "a/../app.py", "{root}/src/app.py", "{root}//src/./app.py", "{link}/app.py"]
+    "path",
+    [
+        "app.py",
+        "./app.py",
+        "../src/app.py",
+        "a/../app.py",
+        "{root}/src/app.py",
+        "{root}//src/./app.py",
+        "{link}/app.py",
+    ],
 )
 def test_a_path_means_the_same_however_it_is_written(repo: Repo, path: str) -> None:
     (repo.scratch / "link").symlink_to(repo.root / "src")

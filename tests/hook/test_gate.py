@@ -95,9 +95,7 @@ class Gate:
             capture_output=True,
             timeout=timeout,
         )
-        return Answer(
-            done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
-        )
+        return Answer(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
 
 def payload(path: str | Path | None = None, event: str = "PreToolUse", session: str = SESSION, **more: Any) -> bytes:
@@ -184,7 +182,7 @@ def test_an_edit_under_my_own_lock_needs_no_python(board: Board) -> None:
 @pytest.mark.parametrize("lock", ["src/app.py", "src/", ".", "src/*.py", "**"])
 def test_somebody_elses_lock_goes_to_python_with_the_whole_payload(board: Board, lock: str) -> None:
     board.bob.locks(lock)
-    sent = payload(board.top / "src/app.py", content="ü\"\\\n%s %d \\\\ $HOME `id` \t end")
+    sent = payload(board.top / "src/app.py", content='ü"\\\n%s %d \\\\ $HOME `id` \t end')
     answer = board.gate.run("pre-tool-use", payload=sent)
     assert answer.code == 0
     assert answer.asked == "-E -P -m agentsync.hook pre-tool-use"
@@ -246,7 +244,20 @@ def test_alone_it_answers_although_nobody_ever_writes_to_its_stdin(lonely: Board
         assert process.wait(timeout=10) == 0
 
 
-ODD_NAMES = ("two words", "quo'te", "dollar$HOME", "star*", "[class]", "q?", "ünïcode", "a;b&c", "-dash", "%2F", "~", "@x")
+ODD_NAMES = (
+    "two words",
+    "quo'te",
+    "dollar$HOME",
+    "star*",
+    "[class]",
+    "q?",
+    "ünïcode",
+    "a;b&c",
+    "-dash",
+    "%2F",
+    "~",
+    "@x",
+)
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, 'dou"ble', "back\\slash"])
@@ -497,7 +508,7 @@ def test_an_interpreter_whose_own_interpreter_is_gone_blocks_nobody(board: Board
 
 
 def test_a_verdict_passes_through_unchanged(board: Board) -> None:
-    board.stub.write_text("#!/bin/sh\necho '{\"a\": \"%s \\\\n\"}'\n")
+    board.stub.write_text('#!/bin/sh\necho \'{"a": "%s \\\\n"}\'\n')
     answer = board.gate.run("pre-tool-use", payload=payload(board.top / "src/app.py"))
     assert answer == (0, '{"a": "%s \\n"}\n', "")
 
@@ -549,6 +560,11 @@ def test_shellcheck_has_nothing_to_say() -> None:
 
 def test_it_is_executable_and_python_can_be_asked_by_its_own_name() -> None:
     assert os.access(GATE, os.X_OK)
-    done = subprocess.run([sys.executable, "-E", "-P", "-m", "agentsync.hook", "stop"], input=b"", capture_output=True,
-                          cwd="/", env={"AGENT_SYNC_DIR": "/nowhere"})
+    done = subprocess.run(
+        [sys.executable, "-E", "-P", "-m", "agentsync.hook", "stop"],
+        input=b"",
+        capture_output=True,
+        cwd="/",
+        env={"AGENT_SYNC_DIR": "/nowhere"},
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -104,7 +104,9 @@ def test_a_healthy_board_has_no_findings_that_need_action(
     assert levels == {"ok"}
 
 
-def test_where_nothing_is_yet_is_healthy_and_stays_untouched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_is_yet_is_healthy_and_stays_untouched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clinic = Clinic(tmp_path)
     code, said = run_doctor(clinic, capsys)
     assert code == 0
@@ -224,9 +226,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_a_problem_and_says_which_file(
-    name: str, clinic: Clinic, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_damage_is_a_problem_and_says_which_file(name: str, clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
     damage, check, words = DAMAGES[name]
     damage(clinic.state)
     code, said = run_doctor(clinic, capsys)
@@ -433,9 +433,7 @@ BROKEN_HOOKS: dict[str, tuple[Callable[[Clinic], None], str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN_HOOKS)
-def test_hooks_that_do_not_answer_are_a_problem(
-    name: str, guarded: Clinic, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_hooks_that_do_not_answer_are_a_problem(name: str, guarded: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
     damage, words = BROKEN_HOOKS[name]
     damage(guarded)
     code, said = run_doctor(guarded, capsys)

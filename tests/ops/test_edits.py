@@ -322,7 +322,10 @@ def test_shared_paths_take_shared_leases(worlds: Callable[[str], World]) -> None
         assert player.may_edit("CHANGELOG.md")
         assert player.has_edited("CHANGELOG.md") is None
     held = [held.lock for held in alice.session.store.state().locks()]
-    assert [(lock.holder, lock.mode, lock.auto) for lock in held] == [("alice", "shared", True), ("bob", "shared", True)]
+    assert [(lock.holder, lock.mode, lock.auto) for lock in held] == [
+        ("alice", "shared", True),
+        ("bob", "shared", True),
+    ]
 
 
 def test_a_shared_path_that_somebody_locked_for_himself_is_refused(worlds: Callable[[str], World]) -> None:

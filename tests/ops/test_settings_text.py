@@ -64,7 +64,11 @@ def folder(content: bytes | None) -> Iterator[Folder]:
 # ---------------------------------------------------------------- settings as people have them
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False) | words,
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=8,
 )
@@ -106,8 +110,10 @@ def manners(draw: st.DrawFn) -> Callable[[Any], bytes]:
     return write
 
 
-files = st.none() | st.sampled_from([b"", b"\n", b" \r\n", b"{}", b"{}\n", b'{"hooks":{}}']) | st.builds(
-    lambda table, write: write(table), tables, manners()
+files = (
+    st.none()
+    | st.sampled_from([b"", b"\n", b" \r\n", b"{}", b"{}\n", b'{"hooks":{}}'])
+    | st.builds(lambda table, write: write(table), tables, manners())
 )
 
 
@@ -228,7 +234,9 @@ def _removes_what_is_first(table: dict[str, Any]) -> None:
 
 
 def _adds_a_hook_before_ours(table: dict[str, Any]) -> None:
-    table.setdefault("hooks", {}).setdefault("PreToolUse", []).insert(0, {"hooks": [{"type": "command", "command": "a"}]})
+    table.setdefault("hooks", {}).setdefault("PreToolUse", []).insert(
+        0, {"hooks": [{"type": "command", "command": "a"}]}
+    )
 
 
 def _adds_a_hook_after_ours(table: dict[str, Any]) -> None:
@@ -275,9 +283,7 @@ def test_what_others_edited_meanwhile_survives_and_ours_are_gone(
 
 @settings(deadline=None, max_examples=60)
 @given(files, manners())
-def test_reformatting_alone_changes_nothing_that_counts(
-    content: bytes | None, write: Callable[[Any], bytes]
-) -> None:
+def test_reformatting_alone_changes_nothing_that_counts(content: bytes | None, write: Callable[[Any], bytes]) -> None:
     with folder(content) as at:
         at.installs()
         at.path.write_bytes(write(at.settings))
@@ -316,7 +322,9 @@ def test_hooks_of_an_earlier_version_are_replaced_not_added_to() -> None:
 
 
 # ---------------------------------------------------------------- numbers
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "123456789012345678901234567890", "-0.0", "1E5", "0.1", "5e-324"])
+@pytest.mark.parametrize(
+    "number", ["1e400", "-1e400", "123456789012345678901234567890", "-0.0", "1E5", "0.1", "5e-324"]
+)
 def test_numbers_stay_valid_and_the_same(number: str) -> None:
     """As JavaScript reads them: JSON has no Infinity, so writing one would break the file for the client."""
 

@@ -77,7 +77,9 @@ def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board(sessions: Make
     assert "agent-sync" not in world.seen("a"), "a lonely agent is told nothing"
 
 
-def test_the_second_sessions_edit_and_write_are_denied_with_a_reason_it_can_act_on(sessions: Make, tmp_path: Path) -> None:
+def test_the_second_sessions_edit_and_write_are_denied_with_a_reason_it_can_act_on(
+    sessions: Make, tmp_path: Path
+) -> None:
     world = sessions()
     edited, finished = tmp_path / "edited", tmp_path / "finished"
     first = Background(

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from agentsync.render.frame import CLOSE, OPEN, escape, framed, quoted, shorten_path
 
 anything = st.text(st.characters(), max_size=60) | st.text(
-    st.sampled_from([*"\0\a\b\t\n\v\f\r\x1b\x7f\x85\x9b<>/\\'\"`$ -@", "\u2028", "\u202e", "\u200b", "\ufeff", "\udcff"])
+    st.sampled_from(
+        [*"\0\a\b\t\n\v\f\r\x1b\x7f\x85\x9b<>/\\'\"`$ -@", "\u2028", "\u202e", "\u200b", "\ufeff", "\udcff"]
+    )
 )
 
 IGNORABLE = [

@@ -388,7 +388,8 @@ def test_a_dead_agent_is_offline_in_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "code"), [("AgentSyncError", 1), ("UsageError", 2), ("HeldError", 3), ("NotFoundError", 4), ("GaveUpError", 5)]
+    ("kind", "code"),
+    [("AgentSyncError", 1), ("UsageError", 2), ("HeldError", 3), ("NotFoundError", 4), ("GaveUpError", 5)],
 )
 def test_codes_are_what_the_help_says(kind: str, code: int) -> None:
     from agentsync import errors
