@@ -51,8 +51,12 @@ def test_it_is_told_in_json_too_whatever_is_around_it(tmp_path: Path) -> None:
     scratch = tmp_path / "with a space, and ünïcode"
     scratch.mkdir()
     env = {
-        **{"AGENT_SYNC_ID": "somebody", "AGENT_SYNC_DIR": "/nonexistent/state", "GIT_DIR": "/nonexistent"},
-        **{"CLAUDE_CODE_SESSION_ID": "11111111-1111-4111-8111-111111111111", "CLAUDE_PID": "1", "CLAUDECODE": "1"},
+        "AGENT_SYNC_ID": "somebody",
+        "AGENT_SYNC_DIR": "/nonexistent/state",
+        "GIT_DIR": "/nonexistent",
+        "CLAUDE_CODE_SESSION_ID": "11111111-1111-4111-8111-111111111111",
+        "CLAUDE_PID": "1",
+        "CLAUDECODE": "1",
     }
     done = demo(scratch, "--json", **env)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, note, settings
-from hypothesis import strategies as st
 from hook.test_entry import forked
 from hook.test_gate import GATE, ME, SESSION, SHELLS, Gate, has_shell, payload, pretend_git
+from hypothesis import HealthCheck, event, given, note, settings
+from hypothesis import strategies as st
 from world import Clock, Machine, ManualRuntime, Player
 
 from agentsync.core.paths import encode
@@ -56,7 +56,7 @@ class PastFiles(Files):
         super().__init__(root, f"t-{os.urandom(4).hex()}")
         self.clock = clock
 
-    def write_temp(self, data: bytes, sync: bool) -> str:  # noqa: ARG002 # as declared
+    def write_temp(self, data: bytes, sync: bool) -> str:  # as declared
         key = super().write_temp(data, sync=False)
         self._stamp(key)
         return key
@@ -285,6 +285,11 @@ class Play:
         session = self.player(who, where).session
         if session.store.exists():
             care.refresh(session)
+
+    def remove_other_boards(self) -> None:
+        """Leave only the board of the repository the gate is installed in."""
+        for inside in (self.main / "nested", self.root / "sibling"):
+            shutil.rmtree(inside / ".claude", ignore_errors=True)
 
     # ------------------------------------------------------------ the question
     def ask_gate(self, name: str, sent: bytes, env: dict[str, str]) -> bool:
@@ -622,7 +627,9 @@ def test_whenever_the_gate_allows_python_allows(ground: Path, case: Case) -> Non
         event(f"{case.name}: allowed by the gate")
         if alone_by_environment(play, env):
             event(f"{case.name}: alone, so not looked at")
-            return
+            if names_another_session(sent, env):
+                return
+            play.remove_other_boards()
         said = play.ask_python(case.name, sent, env)
         note(sent[:2000].decode("utf-8", "replace"))
         assert '"deny"' not in said, f"the gate allowed what Python refuses: {said}"
@@ -635,11 +642,22 @@ def alone_by_environment(play: Play, env: dict[str, str]) -> bool:
     """The one exception to the law: nobody else is on the board of the repository the hook is installed in.
 
     Then nobody can hold anything in it, and the gate does not read the payload at all. A path that leads to another
-    repository, with a board of its own, is judged after the edit, and from then on before.
+    repository, with a board of its own, is judged after the edit, and from then on before. So is the edit of a session
+    that inherited the variable of the one that is alone.
     """
     me = env.get("AGENT_SYNC_ID") or f"claude-{env.get('CLAUDE_CODE_SESSION_ID', '')[-8:]}"
     here = play.top if play.layout != "worktree" else play.main
     return [path.name for path in (here / ".claude/coordination/agents").glob("*.json")] == [f"{me}.json"]
+
+
+def names_another_session(sent: bytes, env: dict[str, str]) -> bool:
+    """Whether the payload is of another session than the environment."""
+    try:
+        body = json.loads(sent)
+    except ValueError:
+        return False
+    session = body.get("session_id") if isinstance(body, dict) else None
+    return not env.get("AGENT_SYNC_ID") and bool(session) and session != env.get("CLAUDE_CODE_SESSION_ID")
 
 
 # ---------------------------------------------------------------- payloads that could be read in two ways

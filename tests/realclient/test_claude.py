@@ -16,8 +16,6 @@ import pytest
 from clients import edit, read, shell, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from clients import Sessions
 
 pytestmark = [
