@@ -31,7 +31,7 @@ from agentsync.core.paths import encode_target
 from agentsync.core.records import KINDS, Record
 from agentsync.errors import DamagedRecordError, NewerRecordError
 from agentsync.ops import agents, care, install
-from agentsync.store import codec
+from agentsync.store import codec, setup
 from agentsync.store.activity import Line
 from agentsync.store.compact import KEEP
 
@@ -161,6 +161,7 @@ def tell(scratch: Path) -> Story:
     ada.unlocks("src/db.py", force=True)
     (world.state / "locks/@db-migrations.json").write_bytes(bytes(80))
     assert isinstance(bob.locks("@db-migrations"), Conflict)
+    setup.mark_neighbours(str(world.state))
     care.note_failure(ada.session, "hook pre-tool-use failed open: the guard could not be had in 2 s")
 
     samples = {name: _sample(world, place) for name, place in PLACES.items()}

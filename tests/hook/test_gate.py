@@ -529,6 +529,24 @@ def test_a_report_that_cannot_be_written_goes_to_python_without_noise(board: Boa
     assert answer.err == ""
 
 
+@pytest.mark.parametrize("strict", [[], ["--strict"]], ids=["", "strict"])
+def test_a_shell_that_runs_out_of_files_blocks_nobody(board: Board, strict: list[str]) -> None:
+    """A failed redirection, pipe or fork ends dash and busybox with 2. The first eleven descriptors are the shell's."""
+    config = board.top / ".claude/agent-sync.toml"
+    config.write_text("auto_lock = false\n")
+    care.refresh(board.me.session)
+    board.ready()
+    codes = {}
+    for limit in range(12, 20):
+        shell = [*SHELLS[board.gate.shell], str(board.gate.path), "pre-tool-use", *strict]
+        command = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *shell]
+        done = subprocess.run(
+            command, input=payload(board.top / "src/app.py"), env={"PATH": "/usr/bin:/bin"}, capture_output=True
+        )
+        codes[limit] = done.returncode
+    assert set(codes.values()) <= ({0, 1} if strict else {0})
+
+
 def test_nothing_is_written_through_a_symlink(board: Board, tmp_path: Path) -> None:
     board.me.locks("src/app.py")
     (board.state / f"activity/{ME}.ndjson").symlink_to(tmp_path / "elsewhere")
