@@ -17,6 +17,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from agentsync.core import keys
 from agentsync.core.locks import Conflict, Granted, Released
 from agentsync.errors import HeldError
 from agentsync.ops import agents, locks, session, status
@@ -110,7 +111,7 @@ class Board:
         Raises:
             HeldError: Somebody else holds one of them.
         """
-        mine = {held.lock.path for held in self.locks() if held.lock.holder == self.agent_id}
+        mine = {keys.lock(held.lock) for held in self.locks() if held.lock.holder == self.agent_id}
         decision = self.lock(*paths, shared=shared, ttl_minutes=ttl_minutes, reason=reason)
         if isinstance(decision, Conflict):
             from agentsync.render.locks import sentence
@@ -121,7 +122,7 @@ class Board:
         try:
             yield decision
         finally:
-            new = [lock for lock in decision.locks if lock.path not in mine]
+            new = [lock for lock in decision.locks if keys.lock(lock) not in mine]
             if new:
                 locks.release_exactly(self._session, new)
 

@@ -95,7 +95,6 @@ DENY = json.dumps({"hookSpecificOutput": {"permissionDecision": "deny", "permiss
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "hooks that allow everything": (_gate("exit 0"), "refuses before anything is written"),
     "hooks that refuse everything": (_gate(f"cat >/dev/null; echo '{DENY}'"), "which nobody holds"),
-    "hooks that fail": (_gate("exit 1"), "refuses before anything is written"),
     "locks that the dead keep": (
         _source("core/lease.py", '("stale", "offline", "dead")', '("stale", "offline")'),
         "edits src/api.py",

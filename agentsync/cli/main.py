@@ -77,8 +77,8 @@ def _mute() -> None:
 def _fail(context: Context, error: AgentSyncError) -> int:
     try:
         context.problem(error)
-    except BrokenPipeError:
-        _mute()
+    except OSError:
+        _mute()  # nobody listens, or there is no room to answer; the exit code says it
     return error.code
 
 

@@ -109,13 +109,13 @@ class Installation(Record, tag="installation", frozen=True, kw_only=True, gc=Fal
 
     client: str
     settings: str
-    """Path of the settings file."""
+    """Path of the settings file, relative to the working tree."""
     original: str | None
     """Its text before; null = there was none."""
     written_sha256: str
     """Hash of what was written. While the file still has it, `uninstall` gives back `original` byte for byte."""
     made: tuple[str, ...] = ()
-    """Directories that did not exist before, outermost first."""
+    """Directories that did not exist before, likewise, outermost first."""
     created_at: Time
 
 

@@ -83,16 +83,18 @@ def enlist(session: Session, tx: Transaction, name: str | None = None, role: str
         agent, moved = agents.succeed(predecessor, agent, state.locks(), stamp)
         writes += moved
         others = [p for p in others if p.agent.id != predecessor.id]
+    # First of all, so that at no instant somebody else finds himself alone on the board.
+    writes.insert(0, Put(keys.agent(agent.id), agent))
     if present is None:
         writes += agents.sweep(others, state.locks(), stamp)
-    writes.append(Put(keys.agent(agent.id), agent))
+        writes += _catch_up(session, tx, others)  # after the sweep: it may lock what a dead agent held
     if known is not None and present is None:
         writes.append(Drop(keys.past_agent(agent.id)))
     verb = "register" if present is None else "update"
     tx.commit(verb, f"{agent.name} ({agent.id}) is on the board", writes)
     if present is None:
-        # Only now that everybody can see the newcomer: who edits alone reports first and looks around second, so
-        # either we find the report, or the editor finds us.
+        # Once more, now that everybody can see the newcomer: who edits alone reports first and looks around second,
+        # so either we find the report, or the editor finds us.
         caught = _catch_up(session, tx, [p for p in others if tx.state.presence(p.agent.id) is not None])
         tx.commit("auto-lock", f"what others edited before {agent.name} ({agent.id}) came is locked for them", caught)
     return agent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.errors import AgentSyncError, GuardTimeoutError
-from agentsync.store import inspect, settings, setup
+from agentsync.store import settings, setup
 from agentsync.store.compact import Compacted, compact
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def _write_policy(session: Session) -> None:
 def gc(session: Session) -> Compacted:
     """Mend what can be mended, compact the log, let go of who is gone, clear what was left over."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
+        from agentsync.store import inspect  # starts processes; hooks do not want what that loads
+
         damaged = inspect.damaged_records(session.store)
         # Events stay where they are, readable or not: the log has no gaps.
         tx.state.damaged.update({k: why for k, why in damaged.items() if "/" in k and not k.startswith("log/")})

@@ -97,7 +97,7 @@ def uninstall(session: Session, dry_run: bool = False) -> Outcome:
         _write(change.path, change.after, mode=None)
     for directory in reversed(record.made if record else ()):
         try:
-            os.rmdir(directory)
+            os.rmdir(f"{session.place.base}/{directory}")
         except OSError:
             pass  # something else lives there now
     if record is not None:
@@ -141,7 +141,7 @@ def _remember(session: Session, path: str, before: bytes | None, after: bytes, m
     original = _without_ours(before, path, known)
     record = Installation(
         client=claude.NAME,
-        settings=path,
+        settings=claude.SETTINGS,
         original=None if original is None else original.decode("utf-8", "surrogateescape"),
         written_sha256=_sha256(after),
         made=known.made if known else made,
@@ -149,7 +149,7 @@ def _remember(session: Session, path: str, before: bytes | None, after: bytes, m
     )
     with session.store.transaction(session.me.id, session.timeout) as tx:
         key = keys.installation(claude.NAME, session.place.worktree)
-        tx.commit("install", f"hooks for {claude.NAME} go into {path}", [Put(key, record)], "D")
+        tx.commit("install", f"hooks for {claude.NAME} go into {claude.SETTINGS}", [Put(key, record)], "D")
 
 
 def _remembered(session: Session) -> Installation | None:
@@ -159,7 +159,7 @@ def _remembered(session: Session) -> Installation | None:
 
 
 def _missing_directories(base: str) -> tuple[str, ...]:
-    return tuple(d for d in (f"{base}/.claude", f"{base}/.claude/hooks") if not os.path.isdir(d))
+    return tuple(name for name in (".claude", ".claude/hooks") if not os.path.isdir(f"{base}/{name}"))
 
 
 def _read(path: str) -> bytes | None:

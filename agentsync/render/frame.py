@@ -26,9 +26,26 @@ def escape(text: str, limit: int = 0) -> str:
     """
     if limit:
         text = text[: limit + 1]  # escapes only make it longer
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    if not text.isascii() or not text.isprintable():
+        text = "".join(c if _is_visible(c) else c.encode("unicode_escape").decode("ascii") for c in text)
     return text[: limit - 1] + "…" if limit and len(text) > limit else text
+
+
+_INVISIBLE = (
+    (0x034F, 0x034F),
+    (0x115F, 0x1160),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x3164, 0x3164),
+    (0xFE00, 0xFE0F),
+    (0xFFA0, 0xFFA0),
+    (0xE0100, 0xE01EF),
+)
+"""Characters that Unicode calls printable although nothing is seen of them: joiners, fillers, variation selectors."""
+
+
+def _is_visible(char: str) -> bool:
+    return char.isprintable() and not any(low <= ord(char) <= high for low, high in _INVISIBLE)
 
 
 def shorten_path(path: str, limit: int = 160) -> str:
@@ -55,7 +72,9 @@ def framed(lines: Iterable[str], width: int = 0) -> str:
 
 def quoted(path: str) -> str | None:
     """A path as it can be typed in any shell; None when that would take more than plain quotes."""
-    if path and SHELL_SAFE.issuperset(path) and not path.startswith("-"):
+    if path.startswith("-"):
+        path = f"./{path}"  # not an option
+    if path and SHELL_SAFE.issuperset(path):
         return path
     harmless = path.isprintable() and not set("'<>").intersection(path) and len(path) < 200
     return f"'{path}'" if harmless else None

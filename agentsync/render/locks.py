@@ -115,7 +115,7 @@ def elsewhere(held: Sequence[Held], now: datetime) -> str:
             lines.append(f"  reason: {escape(one.lock.reason, 240)}")
     return (
         "The edit is allowed, but the same path is being worked on in another worktree: expect a merge conflict.\n"
-        + framed(lines)
+        + framed(lines, width=400)
     )
 
 

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 def dump(value: object) -> str:
     """Two-space indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # a path that is not UTF-8: JSON can hold it only as escapes
+        import json
+
+        return json.dumps(msgspec.to_builtins(value), indent=2)
 
 
 def agent(presence: Presence) -> Any:

@@ -40,8 +40,10 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     else:
         lines += ["", paint("AGENTS", "1")]
         rows = [_agent_row(p, board.you.presence.agent.id, now) for p in board.agents]
+        start = 3 + sum(max(len(row[i]) for row in rows) + 2 for i in range(3))  # where the column of the status begins
         for text, presence in zip(aligned(rows), board.agents, strict=True):
-            lines.append(text.replace(f" {presence.status} ", " " + paint(presence.status, _code(presence)) + " ", 1))
+            end = start + len(presence.status)
+            lines.append(text[:start] + paint(text[start:end], _code(presence)) + text[end:])
     if board.locks:
         lines += ["", paint("LOCKS", "1"), *aligned([locks.row(held, now) for held in board.locks[:MAX_ROWS]])]
         if len(board.locks) > MAX_ROWS:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.core import globs
 from agentsync.core.paths import MAX_PATH, ROOT, Target, looks_like_glob
 from agentsync.errors import UsageError
 
@@ -250,6 +249,8 @@ def _first_wildcard(typed: str, cwd: str) -> int | None:
 def _resolve_glob(
     typed: str, first: int, cwd: str, home: Place, env: Mapping[str, str], *, everywhere: bool
 ) -> tuple[Place, Target]:
+    from agentsync.core import globs  # 1 ms, and most targets are plain paths
+
     parts = typed.split("/")
     rest = [part for part in parts[first:] if part not in ("", ".")]
     if ".." in rest:

@@ -115,8 +115,7 @@ class Store:
 
     def revision(self) -> int:
         """The newest revision."""
-        self._head = log.head(self.files, self._head)
-        return self._head
+        return log.head(self.files, self._head)
 
     def _life_of(self, agent: Agent) -> Life:
         return self.runtime.life_of(agent.pid, agent.pid_start, agent.boot_id, agent.pid_ns)
@@ -327,7 +326,7 @@ class Transaction:
         todo = dict(self.state.damaged)
         for key, reason in todo.items():
             lost = self._last_put(key) or self._stand_in(key)
-            self.quarantine(key, reason)
+            self.quarantine(key, reason, leave=lost is not None)
             if lost is not None:
                 self.commit("repair", f"{key} was damaged and is restored as far as the log knows it", (lost,))
             self._state = None
@@ -351,16 +350,27 @@ class Transaction:
             return None
         return Put(key, Agent(id=name, name=name, created_at=self._now, last_seen=self._now))
 
-    def quarantine(self, key: str, reason: str) -> None:
-        """Move a file that cannot be read out of the way, keep it, and say so."""
+    def quarantine(self, key: str, reason: str, leave: bool = False) -> None:
+        """Move a file that cannot be read out of the way, keep it, and say so.
+
+        Args:
+            key: The file.
+            reason: What is wrong with it.
+            leave: Whether a copy is kept instead, because the file is about to be replaced: a lock that is being
+                restored must not look free meanwhile.
+        """
         store = self._store
         name = f"quarantine/{key.replace('/', '__')}.{self._now:%Y%m%dT%H%M%S}-{store.runtime.random_id(4)}"
         try:
-            store.files.rename(key, name)
+            content = store.files.read(key, cap=log.MAX_EVENT) if leave else None
+            if content is not None:
+                store.files.rename(store.files.write_temp(content.data, sync=False), name)
+            else:
+                store.files.rename(key, name)
         except OSError as error:
             if error.errno != errno.ENOENT:
                 raise
-        store.warnings.append(f"{reason}: moved to {store.files.path(name)}")
+        store.warnings.append(f"{reason}: kept in {store.files.path(name)}")
         if self._state is not None:
             self._state.damaged.pop(key, None)
 

@@ -44,6 +44,7 @@ class Follower:
         self._cursor = after
         self._wake = threading.Event()
         self._closed = False
+        self._format: bytes | None = None
         self._observer: object | None = None
         self._inode: int | None = None
         self._armed_at = 0.0
@@ -70,6 +71,8 @@ class Follower:
         last = time.monotonic()
         while not self._closed:
             self._wake.clear()  # before the look: what comes during it wakes us again
+            if self._is_new_history():
+                self._cursor = 0
             for event in log.since(self._files, self._cursor):
                 self._cursor = event.rev
                 last = time.monotonic()
@@ -78,9 +81,6 @@ class Follower:
                     return
             if timeout is not None and time.monotonic() - last >= timeout:
                 return
-            if self._is_new_history():
-                self._cursor = 0
-                continue
             if self._must_rearm():
                 self._arm()
                 continue  # look again: something may have come before the watch was there
@@ -107,10 +107,12 @@ class Follower:
             observer.join()  # type: ignore[attr-defined]
 
     def _is_new_history(self) -> bool:
-        """Whether the state was deleted and made anew, so that revisions begin again."""
-        if self._cursor == 0 or self._files.status(keys.event(self._cursor)) is not None:
+        """Whether the state was deleted and made anew, so that revisions begin again: its id is another one."""
+        content = self._files.read(keys.FORMAT)
+        if content is None or content.data == self._format:
             return False
-        return 0 < log.head(self._files) < self._cursor
+        known, self._format = self._format, content.data
+        return known is not None
 
     def _must_rearm(self) -> bool:
         if self._observer is None:

@@ -151,7 +151,7 @@ def ours(table: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 # ---------------------------------------------------------------- in and out
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(files)
 def test_installing_and_uninstalling_gives_back_every_byte(content: bytes | None) -> None:
     with folder(content) as at:
@@ -161,7 +161,7 @@ def test_installing_and_uninstalling_gives_back_every_byte(content: bytes | None
         assert at.content == content
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(files, st.booleans())
 def test_installing_twice_is_installing_once(content: bytes | None, strict: bool) -> None:
     with folder(content) as at:
@@ -173,7 +173,7 @@ def test_installing_twice_is_installing_once(content: bytes | None, strict: bool
         assert at.content == content
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(files)
 def test_changing_the_strictness_still_gives_back_every_byte(content: bytes | None) -> None:
     with folder(content) as at:
@@ -187,7 +187,7 @@ def test_changing_the_strictness_still_gives_back_every_byte(content: bytes | No
         assert at.content == content
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(files)
 def test_hooks_of_others_survive_in_their_order_and_ours_are_there_once(content: bytes | None) -> None:
     with folder(content) as at:
@@ -198,7 +198,7 @@ def test_hooks_of_others_survive_in_their_order_and_ours_are_there_once(content:
             assert exact(there[: len(before := parsed(content).get("hooks", {}).get(event, []))]) == exact(before)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(tables, manners())
 def test_the_file_keeps_its_manner(table: dict[str, Any], write: Callable[[Any], bytes]) -> None:
     content = write(table)
@@ -263,7 +263,7 @@ EDITS = [
 ]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(files, manners(), st.lists(st.sampled_from(EDITS), min_size=1, max_size=3))
 def test_what_others_edited_meanwhile_survives_and_ours_are_gone(
     content: bytes | None, write: Callable[[Any], bytes], edits: list[Callable[[dict[str, Any]], None]]
@@ -281,7 +281,7 @@ def test_what_others_edited_meanwhile_survives_and_ours_are_gone(
         assert foreign(left) == foreign(alone)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(files, manners())
 def test_reformatting_alone_changes_nothing_that_counts(content: bytes | None, write: Callable[[Any], bytes]) -> None:
     with folder(content) as at:
