@@ -6,6 +6,7 @@ client, these tests are skipped and say so.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -102,7 +103,6 @@ def sessions(tmp_path: Path) -> Iterator[Callable[..., Sessions]]:
 
     if not claude.BIN.exists():
         pytest.skip(f"no real client: Claude Code is not installed ({claude.BIN})")
-    enter_netns()
     made: list[Sessions] = []
 
     def make(repo_name: str = "repo", *options: str) -> Sessions:
@@ -112,6 +112,13 @@ def sessions(tmp_path: Path) -> Iterator[Callable[..., Sessions]]:
         assert done.returncode == 0, done.stderr
         return found
 
-    yield make
-    for found in made:
-        found.server.close()
+    outside = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    inside = enter_netns()  # loopback only, for this thread and what it starts; needs root
+    try:
+        yield make
+    finally:
+        for found in made:
+            found.server.close()
+        if inside:  # other tests of this process may need the package index
+            assert ctypes.CDLL(None, use_errno=True).setns(outside, 0) == 0
+        os.close(outside)

@@ -194,6 +194,34 @@ def test_a_closed_follower_delivers_nothing_more(store: Store) -> None:
     assert list(stream) == []
 
 
+class Closing(Files):
+    """Closes a follower, as another thread may do at any time, when the log is looked at for the n-th time."""
+
+    def __init__(self, root: str, at: int) -> None:
+        super().__init__(root, "closing")
+        self.looks = 0
+        self.at = at
+        self.follower: Follower | None = None
+
+    def path(self, key: str) -> str:
+        if key == "log" and self.follower is not None:
+            self.looks += 1
+            if self.looks == self.at:
+                self.follower.close()
+        return super().path(key)
+
+
+@pytest.mark.parametrize("at", range(1, 6))
+def test_it_may_be_closed_at_any_moment(at: int, store: Store) -> None:
+    writes(store, 3)
+    before = set(threading.enumerate())
+    files = Closing(store.place.state, at)
+    files.follower = Follower(files, 0)
+    assert [event.rev for event in files.follower.events(timeout=1.5)] in ([], [1, 2, 3])
+    assert set(threading.enumerate()) == before or files.looks < at
+    files.follower.close()
+
+
 def test_several_followers_do_not_disturb_each_other(store: Store, listen: list[Listener]) -> None:
     writes(store)
     listeners = [follows(store, after, listen) for after in (0, 0, 1)]
@@ -353,6 +381,29 @@ def test_made_anew_with_more_events_than_before_none_of_them_is_missed(store: St
     vanishes(store.place.state)
     writes(store_in(store.place.root), 5, actor="new")
     assert summaries(listener, 8, 4 * watch.RECHECK_S)[3:] == [f"new {number}" for number in range(5)]
+
+
+@pytest.mark.parametrize("revision", [1, 2, 3, 4])
+def test_made_anew_between_two_looks_no_event_of_the_new_one_comes_before_its_first(revision: int, store: Store) -> None:
+    writes(store, 3)
+
+    def begins_anew() -> None:
+        vanishes(store.place.state)
+        writes(store_in(store.place.root), 5, actor="new")
+
+    files = Interrupted(store.place.state, keys.event(revision), begins_anew)
+    with Follower(files, 0) as follower:
+        found = [event.summary for event in follower.events(timeout=0.2)]
+    assert found == [*(f"writer {n}" for n in range(revision - 1)), *(f"new {n}" for n in range(5))]
+
+
+def test_a_format_that_was_damaged_and_made_anew_is_no_new_history(store: Store) -> None:
+    writes(store, 3)
+    with Follower(store.files, 0) as follower:
+        assert [event.rev for event in follower.events(timeout=0)] == [1, 2, 3]
+        (Path(store.place.state) / keys.FORMAT).write_bytes(b"{")
+        writes(store_in(store.place.root), 2)
+        assert [event.rev for event in follower.events(timeout=0)] == [4, 5]
 
 
 def test_emptied_and_begun_anew_in_the_same_directories_it_is_followed_from_its_beginning(
