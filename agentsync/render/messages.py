@@ -20,4 +20,4 @@ def told(messages: Sequence[Message]) -> str:
     lines = [f"agent-sync: {escape(line, 600)}" for message in shown for line in message.body.splitlines()]
     if len(messages) > len(shown):
         lines.append(f"and {len(messages) - len(shown)} older ones: agent-sync status")
-    return framed(lines)
+    return framed(lines, width=600)
