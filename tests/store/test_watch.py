@@ -384,7 +384,9 @@ def test_made_anew_with_more_events_than_before_none_of_them_is_missed(store: St
 
 
 @pytest.mark.parametrize("revision", [1, 2, 3, 4])
-def test_made_anew_between_two_looks_no_event_of_the_new_one_comes_before_its_first(revision: int, store: Store) -> None:
+def test_made_anew_between_two_looks_no_event_of_the_new_one_comes_before_its_first(
+    revision: int, store: Store
+) -> None:
     writes(store, 3)
 
     def begins_anew() -> None:
