@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agentsync.core import keys
+from agentsync.errors import DamagedRecordError
 from agentsync.store import log
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Follower:
         self._cursor = after
         self._wake = threading.Event()
         self._closed = False
+        self._last: Event | None = None
         self._format: bytes | None = None
         self._observer: object | None = None
         self._inode: int | None = None
@@ -71,14 +73,18 @@ class Follower:
         last = time.monotonic()
         while not self._closed:
             self._wake.clear()  # before the look: what comes during it wakes us again
-            if self._is_new_history():
-                self._cursor = 0
+            fresh = self._begins_again()
             for event in log.since(self._files, self._cursor):
-                self._cursor = event.rev
+                fresh = self._begins_again()
+                if fresh:
+                    break  # it is of the new history, and not the first of it
+                self._cursor, self._last = event.rev, event
                 last = time.monotonic()
                 yield event
                 if self._closed:
                     return
+            if fresh:
+                continue
             if timeout is not None and time.monotonic() - last >= timeout:
                 return
             if self._must_rearm():
@@ -99,6 +105,8 @@ class Follower:
             self._observer = _observe(directory, self._wake)
         except OSError:  # no such directory yet, or no watches left
             self._observer = None
+        if self._closed:  # by another thread, meanwhile
+            self._disarm()
 
     def _disarm(self) -> None:
         observer, self._observer = self._observer, None
@@ -106,22 +114,36 @@ class Follower:
             observer.stop()  # type: ignore[attr-defined]
             observer.join()  # type: ignore[attr-defined]
 
-    def _is_new_history(self) -> bool:
-        """Whether the state was deleted and made anew, so that revisions begin again: its id is another one."""
+    def _begins_again(self) -> bool:
+        """Whether the state was deleted and made anew, so that revisions begin again. The cursor then does too.
+
+        Its id is another one (written before its first event), and what was delivered last is not in it.
+        """
         content = self._files.read(keys.FORMAT)
         if content is None or content.data == self._format:
             return False
         known, self._format = self._format, content.data
-        return known is not None
+        if known is None or (self._last is not None and self._still_holds(self._last)):
+            return False
+        self._cursor, self._last = 0, None
+        return True
+
+    def _still_holds(self, event: Event) -> bool:
+        try:
+            now = log.read(self._files, event.rev)
+        except DamagedRecordError:
+            return False
+        return now is not None and (now.at, now.actor, now.summary) == (event.at, event.actor, event.summary)
 
     def _must_rearm(self) -> bool:
-        if self._observer is None:
+        observer = self._observer  # another thread may close us at any time
+        if observer is None:
             return time.monotonic() - self._armed_at >= REARM_S
         try:
             replaced = os.stat(self._files.path("log")).st_ino != self._inode
         except OSError:
             replaced = True
-        alive = any(emitter.is_alive() for emitter in self._observer.emitters)  # type: ignore[attr-defined]
+        alive = any(emitter.is_alive() for emitter in observer.emitters)  # type: ignore[attr-defined]
         return replaced or not alive
 
 
