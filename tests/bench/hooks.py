@@ -28,6 +28,12 @@ def interpreter(repo: Repository) -> Command:
     return Command(repo.python, "-I", "-c", "pass", env=repo.hooked, cwd=repo.root)
 
 
+def new_files(repo: Repository) -> Callable[[], Path]:
+    """Payloads of edits of files that nobody has edited yet."""
+    serial = count()
+    return lambda: repo.payload("PreToolUse", f"new-{next(serial)}.py")
+
+
 def alone(root: Path, python: str, rounds: int) -> None:
     """Nobody else is here."""
     repo = Repository(root / "alone", python)
@@ -79,14 +85,13 @@ def judged(root: Path, python: str, rounds: int) -> None:
     repo.start()
     repo.command("bob", "lock", "held.py")
     held = repo.payload("PreToolUse", "held.py")
-    fresh = (repo.payload("PreToolUse", f"new-{i}.py") for i in count())
     known = repo.payload("PreToolUse", "src/app.py")
     repo.hook("pre-tool-use", known)()
     cases = {
         "import msgspec": (Command(python, "-I", "-c", "import msgspec", env=repo.hooked, cwd=repo.root), None),
         "a denial": (repo.ask("pre-tool-use", held), 4.0),
         "a denial, without the gate": (repo.hook("pre-tool-use", held), None),
-        "first edit of a file: its lock": (repo.ask("pre-tool-use", lambda: next(fresh)), 4.5),
+        "first edit of a file: its lock": (repo.ask("pre-tool-use", new_files(repo)), 4.5),
         "own lock, without the gate": (repo.hook("pre-tool-use", known), None),
         "session start": (repo.ask("session-start", repo.payload("SessionStart", None)), None),
     }
@@ -100,10 +105,9 @@ def crowded(root: Path, python: str, rounds: int) -> None:
         repo = Repository(root / f"crowded-{locks}", python)
         repo.start()
         repo.fill(locks)
-        fresh = (repo.payload("PreToolUse", f"new-{i}.py") for i in count())
         runs[locks] = {
             "a denial": repo.ask("pre-tool-use", repo.payload("PreToolUse", "f1.py")),
-            "first edit of a file": repo.ask("pre-tool-use", lambda fresh=fresh: next(fresh)),
+            "first edit of a file": repo.ask("pre-tool-use", new_files(repo)),
             "prompt": repo.ask("user-prompt-submit", repo.payload("UserPromptSubmit", None)),
             "session start": repo.ask("session-start", repo.payload("SessionStart", None)),
         }
