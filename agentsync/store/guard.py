@@ -37,6 +37,9 @@ HOOK_TIMEOUT = 2.0
 CLI_TIMEOUT = 10.0
 """Seconds a command waits before it says who is in the way."""
 
+REPEAT_S = 0.1
+"""Seconds between alarms once the time is up."""
+
 _FLAGS = (
     os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 )
@@ -100,15 +103,22 @@ class Guard:
     def _wait_in_kernel(self, fd: int, timeout: float) -> None:
         import signal
 
+        waiting = True
+
         def stop(_signal: int, _frame: object) -> None:
-            raise _TimeUpError
+            nonlocal waiting
+            if waiting:
+                waiting = False
+                raise _TimeUpError
 
         if timeout <= 0:
             raise self._too_late(timeout)
         previous = signal.signal(signal.SIGALRM, stop)
         try:
-            signal.setitimer(signal.ITIMER_REAL, timeout)
+            # Again and again: an alarm that comes just before the call enters the kernel does not wake it.
+            signal.setitimer(signal.ITIMER_REAL, timeout, REPEAT_S)
             fcntl.flock(fd, fcntl.LOCK_EX)
+            waiting = False  # an alarm from here on is late; raised in the `finally`, it would leave the handler behind
         except _TimeUpError:
             raise self._too_late(timeout) from None
         finally:

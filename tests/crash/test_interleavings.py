@@ -375,6 +375,7 @@ def test_a_forced_unlock_and_a_renewal_leave_one_holder_or_none(world: World) ->
     )
 
 
+@pytest.mark.slow
 def test_who_registers_while_the_other_edits_alone_finds_the_edit_locked(world: World) -> None:
     """Alice is alone and edits without locks; Bob comes and wants the very file. One of the two must notice."""
     alice, bob = world.agent("alice"), world.agent("bob")
