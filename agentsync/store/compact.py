@@ -70,9 +70,11 @@ def _fold(store: Store) -> int:
     newest_archived = max((last for _, last in ranges), default=0)
     revisions = log.revisions(files)
     keep_from = store.revision() - KEEP + 1
-    for revision in revisions:
-        if revision <= newest_archived:
-            files.unlink(keys.event(revision))  # left over from a run that died between link and unlink
+    left_over = [revision for revision in revisions if revision <= newest_archived]
+    if left_over:  # a run died between link and unlink, perhaps before the archive's name was on the disk
+        files.sync_directory("archive")
+    for revision in left_over:
+        files.unlink(keys.event(revision))
     todo = [revision for revision in revisions if newest_archived < revision < keep_from]
     if len(todo) < 2:
         return 0
