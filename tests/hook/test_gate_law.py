@@ -646,7 +646,7 @@ def alone_by_environment(play: Play, env: dict[str, str]) -> bool:
     that inherited the variable of the one that is alone.
     """
     me = env.get("AGENT_SYNC_ID") or f"claude-{env.get('CLAUDE_CODE_SESSION_ID', '')[-8:]}"
-    here = play.top if play.layout != "worktree" else play.main
+    here = play.main if play.layout.startswith("worktree") else play.top
     return [path.name for path in (here / ".claude/coordination/agents").glob("*.json")] == [f"{me}.json"]
 
 
