@@ -45,8 +45,48 @@ def inbox(agent_id: str) -> str:
 
 
 def notice(agent_id: str, revision: int) -> str:
-    """`inbox/<agent>/<rev>.json`."""
-    return f"{inbox(agent_id)}/{revision:0{REVISION_DIGITS}}.json"
+    """`inbox/<agent>/<rev>.json`: told at the next chance, in the middle of a turn if need be."""
+    return f"{inbox(agent_id)}/{_digits(revision)}.json"
+
+
+def later(agent_id: str, revision: int) -> str:
+    """`inbox/<agent>/later/<rev>.json`: told with the next prompt; interrupts nobody."""
+    return f"{inbox(agent_id)}/later/{_digits(revision)}.json"
+
+
+def message(revision: int) -> str:
+    """`messages/<rev>.json`."""
+    return f"messages/{_digits(revision)}.json"
+
+
+def task(task_id: str) -> str:
+    """`tasks/<id>.json`."""
+    return f"tasks/{task_id}.json"
+
+
+def decision(revision: int) -> str:
+    """`decisions/<rev>.json`."""
+    return f"decisions/{_digits(revision)}.json"
+
+
+def waiter(revision: int, agent_id: str) -> str:
+    """`queue/<rev>-<agent>.json`."""
+    return f"queue/{_digits(revision)}-{agent_id}.json"
+
+
+def revision_of(record_id: str, letter: str) -> int | None:
+    """The revision in an id like `m-12`; None when it is not one of this letter.
+
+    Args:
+        record_id: As typed.
+        letter: `m` for messages, `d` for decisions, `w` for the queue.
+    """
+    number = record_id.removeprefix(f"{letter}-")
+    return int(number) if number != record_id and number.isascii() and number.isdigit() and len(number) < 13 else None
+
+
+def _digits(revision: int) -> str:
+    return f"{revision:0{REVISION_DIGITS}}"
 
 
 def installation(client: str, worktree: str | None) -> str:
@@ -56,12 +96,12 @@ def installation(client: str, worktree: str | None) -> str:
 
 def event(revision: int) -> str:
     """`log/<rev>.json`."""
-    return f"log/{revision:0{REVISION_DIGITS}}.json"
+    return f"log/{_digits(revision)}.json"
 
 
 def archive(first: int, last: int) -> str:
     """`archive/<first>-<last>.ndjson`."""
-    return f"archive/{first:0{REVISION_DIGITS}}-{last:0{REVISION_DIGITS}}.ndjson"
+    return f"archive/{_digits(first)}-{_digits(last)}.ndjson"
 
 
 def lock_home(worktree: str | None, everywhere: bool) -> str:

@@ -20,6 +20,7 @@ Id = Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$(?!\n
 Time = Annotated[datetime, Meta(tz=True)]
 Scope = Literal["file", "dir", "glob", "resource"]
 Mode = Literal["exclusive", "shared"]
+Progress = Literal["pending", "in_progress", "blocked", "done", "cancelled"]
 
 
 class Record(Struct, frozen=True, kw_only=True, gc=False, tag_field="kind"):
@@ -93,15 +94,117 @@ class Lock(Record, tag="lock", frozen=True, kw_only=True, gc=False):
     ttl_s: Annotated[int, Meta(ge=1)]
 
 
+class Task(Record, tag="task", frozen=True, kw_only=True, gc=False):
+    """`tasks/<id>.json`: a piece of work on the board."""
+
+    id: Id
+    """`t-` and random characters: numbers would collide between machines."""
+    title: str
+    description: str | None = None
+    status: Progress = "pending"
+    priority: int = 0
+    """The greater, the sooner."""
+    files: tuple[str, ...] = ()
+    """What it will touch, as lock paths: relative to the root, a directory ends in `/`, `@name` = resource."""
+    depends_on: tuple[Id, ...] = ()
+    """Ids of tasks that must be done or cancelled first."""
+    owner: Id | None = None
+    owner_name: str | None = None
+    checkpoint: str | None = None
+    """Where the work stands, for whoever takes it over."""
+    note: str | None = None
+    """The last note; the log has all of them."""
+    blocked_reason: str | None = None
+    created_by: Id
+    created_at: Time
+    updated_at: Time
+    claimed_at: Time | None = None
+    completed_at: Time | None = None
+    """When it was done or cancelled."""
+    asked_at: Time | None = None
+    """When its silent owner was asked what became of it; null again with the next update."""
+
+
+class Reader(Struct, frozen=True, kw_only=True, gc=False):
+    """One addressee of a message, and how far it got with it."""
+
+    agent: Id
+    name: str
+    delivered_at: Time | None = None
+    """When a hook put it into the agent's context."""
+    read_at: Time | None = None
+    acked_at: Time | None = None
+
+
 class Message(Record, tag="message", frozen=True, kw_only=True, gc=False):
-    """`inbox/<agent>/<rev>.json`: something that an agent must be told."""
+    """`messages/<rev>.json`: mail; a copy in `inbox/<agent>/…` for each reader who has not been told yet.
+
+    What the tool itself has to say is only ever in the inbox.
+    """
 
     id: str
+    """`m-<revision>`; `n-<revision>` for what the tool itself says."""
     sender: str = field(name="from")
     sender_name: str = field(name="from_name")
     to: str
+    """As addressed: an agent's id, a role, or `all`. Who that was is in `readers`."""
     body: str
+    reply_to: str | None = None
+    urgent: bool = False
+    """Told in the middle of a turn, even when it is for all."""
+    directive: bool = False
+    """A copy for each: counts as directed although it went to many."""
+    request: str | None = None
+    """The path that the reader is asked to let go of."""
     created_at: Time
+    readers: tuple[Reader, ...] = ()
+    """All addressees, in `messages/`; none in the inbox copies."""
+
+
+class Decision(Record, tag="decision", frozen=True, kw_only=True, gc=False):
+    """`decisions/<rev>.json`: something settled for everybody. Never changed; a later one may supersede it."""
+
+    id: str
+    """`d-<revision>`."""
+    by: Id
+    by_name: str
+    text: str
+    supersedes: str | None = None
+    """Id of the decision that this one replaces."""
+    created_at: Time
+
+
+class Wanted(Struct, frozen=True, kw_only=True, gc=False):
+    """One target of a waiting request."""
+
+    scope: Scope
+    path: str
+    worktree: str | None = None
+    everywhere: bool = False
+
+
+class Waiter(Record, tag="waiter", frozen=True, kw_only=True, gc=False):
+    """`queue/<rev>-<agent>.json`: somebody in line for locks or for a task, or who asked a holder to let go."""
+
+    id: str
+    """`w-<revision>`; a request has the id of its message."""
+    wants: Literal["locks", "task", "release"]
+    """`locks`, `task`: a process waits and takes them when it is its turn. `release`: a request; nobody waits."""
+    agent: Id
+    agent_name: str
+    targets: tuple[Wanted, ...] = ()
+    mode: Mode = "exclusive"
+    reason: str | None = None
+    priority: int = 0
+    """Each point counts like having come a minute earlier, so nobody waits for ever."""
+    created_at: Time
+    until: Time | None = None
+    """When it gives up; null = never."""
+    pid: int | None = None
+    """The waiting process itself, for proof of death; a live one touches the file."""
+    pid_start: int | None = None
+    boot_id: str | None = None
+    pid_ns: str | None = None
 
 
 class Installation(Record, tag="installation", frozen=True, kw_only=True, gc=False):
@@ -136,6 +239,8 @@ class Event(Record, tag="event", frozen=True, kw_only=True, gc=False):
     actor: str
     verb: str
     summary: str
+    paths: tuple[str, ...] = ()
+    """What it is about, where the changes do not say: the files of a log entry or a task."""
     changes: tuple[Change, ...]
 
 
@@ -143,7 +248,10 @@ KINDS: dict[str, type[Record]] = {
     "format": Format,
     "agent": Agent,
     "lock": Lock,
+    "task": Task,
     "message": Message,
+    "decision": Decision,
+    "waiter": Waiter,
     "installation": Installation,
     "event": Event,
 }

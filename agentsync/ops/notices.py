@@ -26,6 +26,6 @@ def delivery(session: Session) -> Iterator[list[Message]]:
         yield []
         return
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        waiting = tx.ask(lambda state, _: state.notices(session.me.id))
+        waiting = tx.ask(lambda state, _: state.inbox(session.me.id))
         yield [message for _, message in waiting]
         tx.commit("deliver", f"{session.me.id} was told", [Drop(key) for key, _ in waiting])

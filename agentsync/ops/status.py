@@ -33,6 +33,6 @@ def overview(session: Session) -> Overview:
         you=you,
         agents=tuple(state.presences()),
         locks=tuple(locks.held(session)),
-        unread=len(state.notices(session.me.id)),
+        unread=len(state.inbox(session.me.id)),
         revision=session.store.revision(),
     )

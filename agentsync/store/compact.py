@@ -53,7 +53,8 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     archived = _fold(store)
     state = tx.state
     writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
-    old = [Drop(key) for key, message in state.all_notices() if state.now - message.created_at > NOTICE_AGE]
+    mail = (pair for agent_id in state.inboxes() for pair in state.inbox(agent_id))
+    old = [Drop(key) for key, message in mail if state.now - message.created_at > NOTICE_AGE]
     tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old])
     orphans = _clear_tmp(store)
     _trim_activity(store)

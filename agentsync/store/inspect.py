@@ -24,10 +24,14 @@ NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.
 """File systems on which flock may be local, or change notifications missing."""
 
 
+FOLDERS = ("agents", "locks", "tasks", "messages", "inbox", "decisions", "queue", "installed", "log")
+"""Where records are."""
+
+
 def damaged_records(store: Store) -> dict[str, str]:
     """What is wrong with each record that cannot be read, by key."""
     problems = {}
-    for folder in ("agents", "locks", "inbox", "installed", "log", ""):
+    for folder in (*FOLDERS, ""):
         for key in _json_below(store, folder):
             try:
                 content = store.files.read(key, cap=log.MAX_EVENT)

@@ -99,6 +99,10 @@ def _publish(store: Store, key: str, data: bytes) -> None:
         store.files.link(store.files.write_temp(data, sync=False), key)
 
 
+OWNED = ("agents", "locks", "queue")
+"""What belongs to agents at work, who work elsewhere when the directory is a copy."""
+
+
 def verified_format(store: Store, known: Format | None) -> Format:
     """The store's format record, made anew when the directory is a copy. Call with the guard held.
 
@@ -131,7 +135,7 @@ def verified_format(store: Store, known: Format | None) -> Format:
     refuse_tracked(store)
     made = Format(store=store.runtime.random_id(10), inode=inode, created_at=store.runtime.now())
     if found is not None:
-        for key in [*_records_below(store, "agents"), *_records_below(store, "locks"), keys.INTENT]:
+        for key in [*(key for folder in OWNED for key in _records_below(store, folder)), keys.INTENT]:
             files.unlink(key)
         store.warnings.append(f"{store.place.state} is a copy: its agents and locks were dropped")
     files.replace(files.write_temp(codec.encode(made), sync=True), keys.FORMAT)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, lease
 from agentsync.core.paths import Target, decode, encode, encode_target, looks_like_glob, overlap, parents
-from agentsync.core.records import Agent, Installation, Lock, Message, Record
+from agentsync.core.records import Agent, Decision, Installation, Lock, Message, Record, Task, Waiter
 from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileError
 from agentsync.store import codec
 
@@ -187,21 +187,63 @@ class State:
             self._edited[agent_id] = {(line.worktree, line.path): line.at for line in lines}
         return self._edited[agent_id]
 
-    # ------------------------------------------------------------ messages
-    def notices(self, agent_id: str) -> list[tuple[str, Message]]:
-        """What an agent has not been told yet, oldest first, with the keys."""
+    # ------------------------------------------------------------ work and words
+    def tasks(self) -> list[Task]:
+        """All tasks in the directory, oldest first; finished ones leave it after a while."""
+        found = (self._record(f"tasks/{name}", Task) for name in self._names("tasks"))
+        return sorted((record[0] for record in found if record), key=lambda task: (task.created_at, task.id))
+
+    def task(self, task_id: str) -> Task | None:
+        """The task with exactly this id."""
+        found = self._record(keys.task(task_id), Task)
+        return found[0] if found else None
+
+    def decisions(self) -> list[Decision]:
+        """All decisions in the directory, oldest first, superseded ones too."""
+        found = (self._record(f"decisions/{name}", Decision) for name in self._names("decisions"))
+        return [record[0] for record in found if record]
+
+    def message(self, revision: int) -> Message | None:
+        """The message that this event put."""
+        found = self._record(keys.message(revision), Message)
+        return found[0] if found else None
+
+    def messages(self) -> list[Message]:
+        """All messages in the directory, oldest first; delivered ones leave it after a while."""
+        found = (self._record(f"messages/{name}", Message) for name in self._names("messages"))
+        return [record[0] for record in found if record]
+
+    def inbox(self, agent_id: str, later: bool = True) -> list[tuple[str, Message]]:
+        """What an agent has not been told yet, oldest first, with the keys.
+
+        Args:
+            agent_id: Whose.
+            later: Whether what may wait for the next prompt is wanted too.
+        """
         directory = keys.inbox(agent_id)
         found = []
-        for name in sorted(self._files.names(directory)):
-            if name.endswith(".json"):
-                record = self._record(f"{directory}/{name}", Message)
+        for folder in (directory, f"{directory}/later") if later else (directory,):
+            for name in self._names(folder):
+                record = self._record(f"{folder}/{name}", Message)
                 if record is not None:
-                    found.append((f"{directory}/{name}", record[0]))
+                    found.append((f"{folder}/{name}", record[0]))
+        return sorted(found, key=lambda pair: pair[0].rpartition("/")[2])
+
+    def inboxes(self) -> list[str]:
+        """Ids of the agents that have something to be told."""
+        return sorted(self._files.names("inbox"))
+
+    def queue(self) -> list[tuple[str, Waiter, datetime]]:
+        """Who waits, by revision, with the keys and the last sign of life (the file's mtime)."""
+        found = []
+        for name in self._names("queue"):
+            record = self._record(f"queue/{name}", Waiter)
+            if record is not None:
+                found.append((f"queue/{name}", record[0], _time(record[1])))
         return found
 
-    def all_notices(self) -> list[tuple[str, Message]]:
-        """What anybody has not been told yet."""
-        return [found for agent_id in self._files.names("inbox") for found in self.notices(agent_id)]
+    def _names(self, folder: str) -> list[str]:
+        return sorted(name for name in self._files.names(folder) if name.endswith(".json"))
 
     def installation(self, client: str, worktree: str | None) -> Installation | None:
         """What was there before a client's hooks were installed."""

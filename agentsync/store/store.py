@@ -47,7 +47,10 @@ T = TypeVar("T")
 Durability = Literal["E", "S", "D"]
 """E: nothing is synced (a heartbeat). S: files are synced (locks). D: files, then directories, then the answer."""
 
-DIRECTORIES = ("agents", "agents/past", "locks", "inbox", "log", "archive", "activity", "quarantine", "tmp")
+DIRECTORIES = (
+    *("agents", "agents/past", "locks", "tasks", "messages", "inbox", "decisions", "queue"),
+    *("log", "archive", "activity", "quarantine", "tmp"),
+)
 """What every store has. Others (`locks/globs`, `locks/worktrees/<name>`, …) come and go with their content."""
 
 COMPACT_EVERY = 256
@@ -207,7 +210,16 @@ class Transaction:
         assert self._store._format is not None
         return Stamp(self._now, self._store._head + 1, self._store._format.store)
 
-    def commit(self, verb: str, summary: str, writes: Iterable[Write], durability: Durability = "S") -> Event | None:
+    def commit(
+        self,
+        verb: str,
+        summary: str,
+        writes: Iterable[Write],
+        durability: Durability = "S",
+        *,
+        paths: tuple[str, ...] = (),
+        entry: bool = False,
+    ) -> Event | None:
         """Make a decision happen.
 
         Args:
@@ -215,6 +227,8 @@ class Transaction:
             summary: The same as a sentence, for people who read the log.
             writes: What to put and drop; with none, nothing is committed.
             durability: How durable it is when this returns.
+            paths: What it is about, where the writes do not say.
+            entry: Whether the event is worth keeping for its own sake, with nothing written.
 
         Returns:
             The event, or None when there was nothing to write.
@@ -225,7 +239,7 @@ class Transaction:
                 whoever takes the guard next.
         """
         changes = _changes(writes)
-        if not changes:
+        if not changes and not entry:
             return None
         files = self._store.files
         for change in changes:
@@ -237,7 +251,13 @@ class Transaction:
             )
         sync = self._store._durable and durability != "E"
         event = Event(
-            rev=self.stamp.revision, at=self._now, actor=self._actor, verb=verb, summary=summary, changes=changes
+            rev=self.stamp.revision,
+            at=self._now,
+            actor=self._actor,
+            verb=verb,
+            summary=summary,
+            paths=paths,
+            changes=changes,
         )
         if not files.link(files.write_temp(codec.encode(event), sync), keys.INTENT):
             raise UnusableError(
@@ -278,7 +298,7 @@ class Transaction:
             elif change.drop is not None:
                 files.unlink(change.drop)
                 directory = os.path.dirname(change.drop)
-                while directory.startswith("locks/"):
+                while directory.startswith(("locks/", "inbox/")):
                     files.remove_empty(directory)  # the gate looks at which drawers there are
                     directory = os.path.dirname(directory)
         files.rename(keys.INTENT, keys.event(event.rev))

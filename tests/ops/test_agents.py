@@ -40,7 +40,7 @@ def gone(world: World) -> list[str]:
 
 
 def told(player: Player) -> list[str]:
-    return [message.body for _, message in player.session.store.state().notices(player.id)]
+    return [message.body for _, message in player.session.store.state().inbox(player.id)]
 
 
 def tokens(players: Iterable[Player]) -> dict[str, str]:

@@ -48,7 +48,7 @@ def pair(world: World) -> tuple[Player, Player]:
 
 
 def told(player: Player) -> list[str]:
-    return [message.body for _, message in player.session.store.state().notices(player.id)]
+    return [message.body for _, message in player.session.store.state().inbox(player.id)]
 
 
 def lock_on(player: Player, path: str) -> Held:
