@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentsync.core import keys
 from agentsync.core.records import Message, Record
@@ -65,3 +66,20 @@ def notices(lines: Mapping[str, Iterable[str]], stamp: Stamp) -> tuple[Put, ...]
         )
         puts.append(Put(keys.notice(agent_id, stamp.revision), message))
     return tuple(puts)
+
+
+def merged(writes: Iterable[Write]) -> tuple[Write, ...]:
+    """The same writes, with all that one agent is told in one notice: there is one place for it per event."""
+    kept: dict[str, Write] = {}
+    for write in writes:
+        before = kept.pop(write.key, None)
+        kept[write.key] = _joined(before, write)
+    return tuple(kept.values())
+
+
+def _joined(before: Write | None, after: Write) -> Write:
+    if isinstance(before, Put) and isinstance(after, Put):
+        old, new = before.record, after.record
+        if isinstance(old, Message) and isinstance(new, Message) and old.body != new.body:
+            return Put(after.key, replace(new, body=f"{old.body}\n{new.body}"))
+    return after

@@ -94,6 +94,18 @@ def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime) 
     return Held(lock, until, holder, live=now < until and not gone)
 
 
+def has_left(agent: Presence | None) -> bool:
+    """Whether what an agent was doing is up for grabs: it is gone or silent, and no new session is about to follow.
+
+    A client that was told `/clear` says goodbye, keeps its process in the record, and comes back at once.
+    """
+    if agent is None:
+        return True
+    if agent.ended and agent.agent.pid is not None:
+        return False
+    return agent.status in ("stale", "offline", "dead")
+
+
 def visible_status(presence: Presence) -> str:
     """The word for records and JSON, which know no `dead`."""
     return "offline" if presence.status == "dead" else presence.status

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import agents, keys, locks
 from agentsync.core.changes import Drop, Put, Stamp, Write
-from agentsync.core.paths import Target
+from agentsync.core.paths import Target, is_valid_id
 from agentsync.core.records import Agent, Lock
+from agentsync.errors import NotFoundError
 from agentsync.ops import identity
 from agentsync.store import activity
 
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Presence
     from agentsync.ops.session import Session
     from agentsync.store.store import Transaction
+
+
+class Crowd(Protocol):
+    """Who is on a board."""
+
+    def presence(self, agent_id: str) -> Presence | None:
+        """An agent as it is now."""
+        ...
+
+    def presences(self) -> list[Presence]:
+        """All of them."""
+        ...
 
 
 class Whoami(Struct, frozen=True, kw_only=True, gc=False):
@@ -68,6 +81,27 @@ def ensure(session: Session, tx: Transaction) -> Agent:
     return found.agent
 
 
+def named(board: Crowd, words: str) -> Presence:
+    """The agent on the board that somebody means, by id or by name.
+
+    Raises:
+        NotFoundError: Nobody is called so, or several are; it says who is there.
+    """
+    exact = board.presence(words) if is_valid_id(words) else None
+    if exact is not None:
+        return exact
+    there = board.presences()
+    found = [p for p in there if p.agent.name == words]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(f"{p.agent.name} ({p.agent.id})" for p in (found or there)[:12]) or "nobody"
+    if found:
+        raise NotFoundError(f"{words[:80]!r} is the name of {len(found)} agents: {listed}", "name one by its id")
+    raise NotFoundError(
+        f"nobody here is called {words[:80]!r}; here are: {listed}", "agent-sync status shows who is here"
+    )
+
+
 def enlist(session: Session, tx: Transaction, name: str | None = None, role: str | None = None) -> Agent:
     """Register within a transaction: the record, what is inherited, and what the others must have locked by now."""
     state, stamp = tx.state, tx.stamp
@@ -80,8 +114,10 @@ def enlist(session: Session, tx: Transaction, name: str | None = None, role: str
     others = [p for p in state.presences() if p.agent.id != agent.id]
     predecessor = next((p.agent for p in others if p.ended and agents.same_client(p.agent, agent)), None)
     if predecessor is not None:
+        from agentsync.core import claims
+
         agent, moved = agents.succeed(predecessor, agent, state.locks(), stamp)
-        writes += moved
+        writes += (*moved, *claims.inherit(state.tasks(), predecessor.id, agent))
         others = [p for p in others if p.agent.id != predecessor.id]
     # First of all, so that at no instant somebody else finds himself alone on the board.
     writes.insert(0, Put(keys.agent(agent.id), agent))

@@ -183,31 +183,12 @@ def explain(session: Session, path: str, count: int = 5) -> Story:
         path: As typed.
         count: How many events to tell at most.
     """
-    from agentsync.core.paths import encode_target, overlap
-    from agentsync.core.records import Lock
-    from agentsync.errors import DamagedRecordError
-    from agentsync.store import codec, log
+    from agentsync.ops import feed
+    from agentsync.store import log
 
-    there, (target,) = resolve_targets(session, [path])
+    there, target, is_about = feed.concerning(session, path)
     state = there.store.state()
-    name = encode_target(target.scope, target.path)
-
-    def concerns(event: Event) -> bool:
-        for change in event.changes:
-            if change.drop is not None and change.drop.startswith("locks/"):
-                stem = change.drop.rpartition("/")[2].removesuffix(".json")
-                if name in (stem, stem.rpartition("~")[0]):
-                    return True
-            if change.put is not None and change.put.startswith("locks/"):
-                try:
-                    put = codec.decode(bytes(change.record), Lock, change.put)
-                except DamagedRecordError:
-                    continue
-                if overlap(target_of(put), target):
-                    return True
-        return False
-
-    events = [event for event in log.tail(there.store.files, 512) if concerns(event)]
+    events = [event for event in log.tail(there.store.files, 512) if is_about(event)]
     everywhere = there.store.config.worktrees == "deny"
     return Story(
         target=target,

@@ -8,6 +8,7 @@ in one proves nothing.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from agentsync.core import keys
@@ -103,18 +104,29 @@ def _archive_of(files: Files, revision: int) -> tuple[int, int] | None:
     return next(((first, last) for first, last in archives(files) if first <= revision <= last), None)
 
 
-def tail(files: Files, count: int) -> list[Event]:
-    """The newest `count` events that are still in the log, newest first."""
-    events = []
+def backwards(files: Files) -> Iterator[Event]:
+    """All events, the newest first, from the log and the archive; damaged ones are left out."""
     newest = head(files)
-    for revision in range(newest, max(newest - count, 0), -1):
+    first_there = min(revisions(files), default=newest + 1)
+    oldest = newest + 1
+    for revision in range(newest, first_there - 1, -1):
         try:
             event = read(files, revision)
         except DamagedRecordError:
             continue
         if event is not None:
-            events.append(event)
-    return events
+            oldest = revision
+            yield event
+    for first, last in reversed(archives(files)):
+        for event in reversed(list(archived(files, first, last))):
+            if event.rev < oldest:  # what was read above may have been archived meanwhile
+                oldest = event.rev
+                yield event
+
+
+def tail(files: Files, count: int) -> list[Event]:
+    """The newest `count` events, newest first."""
+    return list(islice(backwards(files), count))
 
 
 def archived(files: Files, first: int, last: int) -> Iterator[Event]:

@@ -77,6 +77,11 @@ class State:
         found = self._record(keys.past_agent(agent_id), Agent)
         return found[0] if found else None
 
+    def last_edit(self, agent_id: str) -> datetime | None:
+        """When an agent last reported an edit; None when it never did."""
+        found = self._files.status(keys.activity(agent_id))
+        return _time(found.st_mtime) if found else None
+
     # ------------------------------------------------------------ locks
     def at(self, target: Target) -> list[Held]:
         """The locks on exactly this target: the exclusive one, or the shared leases."""

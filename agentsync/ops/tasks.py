@@ -1,0 +1,331 @@
+"""The task board: making tasks, claiming them, working on them, passing them on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentsync.core import claims, keys, progress, tasks
+from agentsync.core.changes import Put, Stamp
+from agentsync.core.locks import Conflict, Request
+from agentsync.core.tasks import Attempt, Changed, Refused
+from agentsync.errors import AgentSyncError, NotFoundError
+from agentsync.ops import agents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from agentsync.core.lease import Presence
+    from agentsync.core.progress import Says
+    from agentsync.core.records import Agent, Task
+    from agentsync.core.tasks import Verb
+    from agentsync.ops.session import Session
+    from agentsync.store.state import State
+    from agentsync.store.store import Transaction
+
+
+class Seen(Struct, frozen=True, kw_only=True, gc=False):
+    """A task as it is now."""
+
+    task: Task
+    owner: Presence | None
+    unmet: tuple[Task, ...] = ()
+    """The dependencies that it waits for."""
+    abandoned: bool = False
+    """Its owner is gone: it can be claimed."""
+    stalled: bool = False
+    """Its owner is there, and has been silent about it for too long."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether somebody could claim it now."""
+        return (self.task.status == "pending" or self.abandoned) and not self.unmet
+
+
+# ---------------------------------------------------------------- looking
+def board(session: Session) -> list[Seen]:
+    """All tasks, the best first: unfinished by priority and age, then finished ones, the newest first.
+
+    Whoever has been silent over a claimed task for too long is asked about it, once.
+    """
+    if not session.store.exists():
+        return []
+    state = session.store.state()
+    seen = look(session, state)
+    quiet = [found for found in seen if found.stalled and found.task.asked_at is None]
+    if quiet:
+        try:
+            _ask(session, [found.task.id for found in quiet])
+        except (AgentSyncError, OSError):
+            pass  # whoever may only read can still look; somebody else will ask
+    return seen
+
+
+def look(session: Session, state: State) -> list[Seen]:
+    """The same, judged from one state, and nobody is asked anything."""
+    found = state.tasks()
+    by_id = {task.id: task for task in found}
+    finished = [task for task in found if task.status not in tasks.UNFINISHED]
+    finished.sort(key=lambda task: task.completed_at or task.updated_at, reverse=True)
+    open_ones = tasks.in_order(task for task in found if task.status in tasks.UNFINISHED)
+    return [_see(session, state, task, by_id) for task in (*open_ones, *finished)]
+
+
+def _see(session: Session, state: State, task: Task, by_id: dict[str, Task]) -> Seen:
+    owner = state.presence(task.owner) if task.owner else None
+    unfinished = task.status in tasks.UNFINISHED
+    return Seen(
+        task=task,
+        owner=owner,
+        unmet=tasks.unmet(task, by_id) if unfinished else (),
+        abandoned=task.status == "in_progress" and tasks.is_abandoned(task, owner),
+        stalled=_is_stalled(session, state, task, owner),
+    )
+
+
+def _is_stalled(session: Session, state: State, task: Task, owner: Presence | None) -> bool:
+    if task.owner is None or not tasks.is_silent(task, owner, state.last_edit(task.owner), state.now):
+        return False
+    return not _was_active(session, task.owner, state.now)
+
+
+def _was_active(session: Session, agent_id: str, now: datetime) -> bool:
+    """Whether an agent committed anything lately. Asked only about those who made no edit."""
+    from agentsync.store import log
+
+    for event in log.backwards(session.store.files):
+        if now - event.at > tasks.SILENCE:
+            return False
+        if event.actor == agent_id:
+            return True
+    return False
+
+
+def _ask(session: Session, task_ids: Sequence[str]) -> None:
+    for task_id in task_ids:
+        with session.store.transaction(session.me.id, session.timeout) as tx:
+            task = tx.state.task(task_id)
+            owner = tx.state.presence(task.owner) if task and task.owner else None
+            if task is not None and task.asked_at is None and _is_stalled(session, tx.state, task, owner):
+                tx.commit("ask", f"{task.owner} is asked about {task.id}", claims.ask(task, tx.stamp), "D")
+
+
+def mine(session: Session) -> Task | None:
+    """The task that the caller works on."""
+    state = session.store.state()
+    found = state.presence(session.me.id)
+    known = state.tasks()
+    task_id = tasks.current(session.me.id, found.agent.task if found else None, known)
+    return next((task for task in known if task.id == task_id), None)
+
+
+# ---------------------------------------------------------------- making
+def create(session: Session, says: Says) -> Task:
+    """Put a task on the board; its files are as typed.
+
+    Raises:
+        UsageError: A text or number is out of bounds.
+        NotFoundError: A dependency does not exist, or fits several.
+    """
+    session, says = _resolved(session, says)
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        me = agents.ensure(session, tx)
+        task_id = _fresh_id(session, tx)
+        task = tx.ask(lambda state, stamp: progress.create(state, me, task_id, says, stamp))
+        _commit(tx, me, None, Changed(task=task, before=task, writes=(Put(keys.task(task.id), task),)))
+        return task
+
+
+def _fresh_id(session: Session, tx: Transaction) -> str:
+    while True:
+        task_id = f"t-{session.runtime.random_id(4)}"
+        if tx.state.task(task_id) is None:
+            return task_id
+
+
+def _resolved(session: Session, says: Says) -> tuple[Session, Says]:
+    """With its files as the board names them, and the session at the board that they belong to."""
+    if not says.files:
+        return session, says
+    from agentsync.ops.session import resolve_targets
+
+    session, targets = resolve_targets(session, says.files)
+    return session, replace(says, files=tuple(target.path for target in targets))
+
+
+def edit(session: Session, words: str, says: Says, *, force: bool = False) -> Changed | Refused:
+    """Change what a task says; files and dependencies are added.
+
+    Raises:
+        UsageError: A text or number is out of bounds, or tasks would wait for each other; the cycle is printed.
+        NotFoundError: There is no such task or dependency, or several.
+    """
+    session, says = _resolved(session, says)
+    return _change(session, words, "edit", lambda attempt: progress.edit(attempt, says), force=force)
+
+
+# ---------------------------------------------------------------- claiming
+def claim(
+    session: Session, words: str, *, lock: bool = False, strict: bool = False, force: bool = False
+) -> Changed | Refused | Conflict:
+    """Claim one task.
+
+    Args:
+        session: Whose.
+        words: Which: id, prefix of one, or title.
+        lock: Whether its files are locked in the same transaction, those that are free.
+        strict: Whether one busy file means that nothing is taken.
+        force: Whether a living owner, a blocker or unmet dependencies are overridden.
+
+    Raises:
+        NotFoundError: There is no such task, or several.
+    """
+    _must_exist(session, words)
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        me = agents.ensure(session, tx)
+
+        def decide(state: State, stamp: Stamp) -> Changed | Refused | Conflict:
+            task = tasks.find(state, words)
+            request = _request(session, task) if lock or strict else None
+            return claims.claim(Attempt(state, me, task, stamp, force), request, strict)
+
+        decision = tx.ask(decide)
+        if isinstance(decision, Changed):
+            _commit(tx, me, "claim", decision)
+        return decision
+
+
+def claim_next(session: Session, *, lock: bool = False) -> Changed | None:
+    """Claim the best available task; None when there is none.
+
+    Args:
+        session: Whose.
+        lock: Whether its files are locked in the same transaction; then one whose files are all free is preferred.
+    """
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        return claim_best(session, tx, agents.ensure(session, tx), lock)
+
+
+def claim_best(session: Session, tx: Transaction, me: Agent, lock: bool) -> Changed | None:
+    """The same within a transaction."""
+    request_of = (lambda task: _request(session, task)) if lock else None
+    decision = tx.ask(lambda state, stamp: claims.claim_next(state, me, stamp, request_of))
+    if decision is not None:
+        _commit(tx, me, "claim", decision)
+    return decision
+
+
+def _request(session: Session, task: Task) -> Request:
+    config = session.store.config
+    return Request(
+        targets=tasks.targets(task, session.place.worktree),
+        ttl_s=config.ttl_minutes * 60,
+        reason=task.title,
+        task=task.id,
+        all_worktrees=config.worktrees == "deny",
+    )
+
+
+def handoff(session: Session, words: str, to: str, *, force: bool = False) -> Changed | Refused:
+    """Give a task to another agent, with its locks and checkpoint, at one stroke.
+
+    Args:
+        session: Whose.
+        words: Which task.
+        to: The agent's id or name.
+        force: Whether a living owner is overridden.
+
+    Raises:
+        NotFoundError: There is no such task or agent, or several.
+    """
+
+    def decide(attempt: Attempt) -> Changed | Refused:
+        return claims.handoff(attempt, agents.named(attempt.board, to))
+
+    return _change(session, words, "handoff", decide, force=force)
+
+
+# ---------------------------------------------------------------- working
+def complete(session: Session, words: str, *, force: bool = False) -> Changed | Refused:
+    """It is done. The outcome tells what became ready."""
+    return _change(session, words, "complete", progress.complete, force=force)
+
+
+def cancel(session: Session, words: str, *, force: bool = False) -> Changed | Refused:
+    """It will not be done."""
+    return _change(session, words, "cancel", progress.cancel, force=force)
+
+
+def block(session: Session, words: str, reason: str, *, force: bool = False) -> Changed | Refused:
+    """It cannot go on."""
+    return _change(session, words, "block", lambda attempt: progress.block(attempt, reason), force=force)
+
+
+def release(session: Session, words: str, *, force: bool = False) -> Changed | Refused:
+    """Give it back to the board."""
+    return _change(session, words, "release", progress.release, force=force)
+
+
+def reopen(session: Session, words: str, *, force: bool = False) -> Changed | Refused:
+    """A finished or blocked task is open again."""
+    return _change(session, words, "reopen", progress.reopen, force=force)
+
+
+def checkpoint(session: Session, words: str, text: str, *, force: bool = False) -> Changed | Refused:
+    """Keep where the work stands."""
+    return _change(session, words, "checkpoint", lambda attempt: progress.checkpoint(attempt, text), force=force)
+
+
+def note(session: Session, words: str, text: str) -> Changed | Refused:
+    """Add to its trail; anybody may."""
+    return _change(session, words, "note", lambda attempt: progress.note(attempt, text))
+
+
+def _must_exist(session: Session, words: str) -> None:
+    """Looking for a task makes no board."""
+    if not session.store.exists():
+        raise NotFoundError(f"there is no task {words[:200]!r}", "agent-sync create-task TITLE makes one")
+
+
+def _change(
+    session: Session,
+    words: str,
+    verb: Verb,
+    decide: Callable[[Attempt], Changed | Refused],
+    *,
+    force: bool = False,
+) -> Changed | Refused:
+    _must_exist(session, words)
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        me = agents.ensure(session, tx)
+        decision = tx.ask(lambda state, stamp: decide(Attempt(state, me, tasks.find(state, words), stamp, force)))
+        if isinstance(decision, Changed):
+            _commit(tx, me, verb, decision)
+        return decision
+
+
+_DID: dict[Verb | None, str] = {
+    None: "created",
+    "claim": "claimed",
+    "complete": "completed",
+    "block": "blocked",
+    "release": "released",
+    "reopen": "reopened",
+    "cancel": "cancelled",
+    "checkpoint": "left a checkpoint of",
+    "handoff": "handed on",
+    "note": "noted on",
+    "edit": "edited",
+}
+
+
+def _commit(tx: Transaction, me: Agent, verb: Verb | None, changed: Changed) -> None:
+    """Commit a change with a sentence for the log. No verb: the task is new."""
+    task = changed.task
+    whom = f" to {task.owner_name} ({task.owner})" if verb == "handoff" else ""
+    said = {"note": task.note, "checkpoint": task.checkpoint, "block": task.blocked_reason}.get(verb or "")
+    summary = f"{me.name} ({me.id}) {_DID[verb]} {task.id}{whom}: {said or task.title}"
+    tx.commit(tasks.COMMANDS[verb] if verb else "create-task", summary, changed.writes, "D", paths=task.files)
