@@ -80,7 +80,7 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         everywhere=options.everywhere,
     )
     if isinstance(decision, Conflict):
-        return _refuse(
+        return refuse(
             context, decision, "agent-sync explain PATH tells more; agent-sync check PATH, whether it is free"
         )
     if context.json:
@@ -117,7 +117,7 @@ def _unlock(context: Context, options: argparse.Namespace) -> int:
         force=options.force,
     )
     if isinstance(decision, Conflict):
-        return _refuse(context, decision, "only its holder unlocks it; agent-sync explain PATH tells more")
+        return refuse(context, decision, "only its holder unlocks it; agent-sync explain PATH tells more")
     if context.json:
         context.data(list(decision.locks))
     elif not decision.locks:
@@ -128,7 +128,8 @@ def _unlock(context: Context, options: argparse.Namespace) -> int:
     return 0
 
 
-def _refuse(context: Context, conflict: Conflict, hint: str) -> int:
+def refuse(context: Context, conflict: Conflict, hint: str) -> int:
+    """Say that somebody else holds it; the exit code is 3."""
     from agentsync.render.locks import refusal, sentence
 
     now = context.runtime.now()

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, locks, overview, setup
+from agentsync.cli import agents, care, feed, locks, overview, setup, tasks
 
 EPILOG = """\
 examples:
@@ -15,6 +15,7 @@ examples:
   agent-sync status                            who is here, what is held
   agent-sync lock src/api.py --reason "new endpoint"
   agent-sync check src/api.py                  would my edit be refused?
+  agent-sync claim-next                        what shall I do next?
 
 exit codes: 0 done, 1 internal error, 2 usage, 3 somebody else holds it, 4 no such thing,
             5 gave up waiting, 6 state directory unusable
@@ -74,7 +75,7 @@ def build() -> argparse.ArgumentParser:
             parents=[common],
         )
 
-    for noun in (overview, locks, agents, setup, care):
+    for noun in (overview, locks, tasks, feed, agents, setup, care):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser

@@ -90,6 +90,11 @@ def _session_start(session: Session, call: Call) -> None:
     agents.register(session)
     care.refresh(session)
     _export_session(session, call)
+    if session.runtime.env.get("AGENT_SYNC_AUTO_CLAIM") == "1":
+        from agentsync.ops import tasks
+
+        if tasks.mine(session) is None:
+            tasks.claim_next(session)
     board = status.overview(session)
     text = greeting(board, session.runtime.now())
     if text:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.ops import agents, locks
+from agentsync.core.tasks import UNFINISHED, current
+from agentsync.ops import agents, decisions, locks, tasks
 
 if TYPE_CHECKING:
     from agentsync.core.lease import Held, Presence
+    from agentsync.core.records import Decision
     from agentsync.ops.agents import Whoami
     from agentsync.ops.session import Session
+    from agentsync.ops.tasks import Seen
 
 
 class Overview(Struct, frozen=True, kw_only=True, gc=False):
@@ -20,19 +23,29 @@ class Overview(Struct, frozen=True, kw_only=True, gc=False):
     you: Whoami
     agents: tuple[Presence, ...]
     locks: tuple[Held, ...]
+    tasks: tuple[Seen, ...]
+    """Unfinished ones, the best first."""
+    task: str | None
+    """What the caller works on."""
+    decisions: tuple[Decision, ...]
+    """Those that hold, oldest first."""
     unread: int
-    """Notices that wait for the caller."""
+    """Messages that wait for the caller."""
     revision: int
 
 
 def overview(session: Session) -> Overview:
     """The board as the caller sees it. Registers nobody."""
     you = agents.whoami(session)
+    known = tasks.board(session)
     state = session.store.state()
     return Overview(
         you=you,
         agents=tuple(state.presences()),
         locks=tuple(locks.held(session)),
+        tasks=tuple(seen for seen in known if seen.task.status in UNFINISHED),
+        task=current(session.me.id, you.presence.agent.task, [seen.task for seen in known]),
+        decisions=tuple(decisions.listing(session)),
         unread=len(state.inbox(session.me.id)),
         revision=session.store.revision(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Presence
     from agentsync.core.progress import Says
-    from agentsync.core.records import Agent, Task
+    from agentsync.core.records import Agent, Event, Task
     from agentsync.core.tasks import Verb
     from agentsync.ops.session import Session
     from agentsync.store.state import State
@@ -111,6 +112,23 @@ def _ask(session: Session, task_ids: Sequence[str]) -> None:
             owner = tx.state.presence(task.owner) if task and task.owner else None
             if task is not None and task.asked_at is None and _is_stalled(session, tx.state, task, owner):
                 tx.commit("ask", f"{task.owner} is asked about {task.id}", claims.ask(task, tx.stamp), "D")
+
+
+def story(session: Session, words: str, count: int = 20) -> tuple[Seen, list[Event]]:
+    """A task, and its last events, oldest first.
+
+    Raises:
+        NotFoundError: There is no such task, or several.
+    """
+    from agentsync.store import log
+
+    _must_exist(session, words)
+    state = session.store.state()
+    task = tasks.find(state, words)
+    key = keys.task(task.id)
+    events = (e for e in log.tail(session.store.files, 512) if any(key in (c.put, c.drop) for c in e.changes))
+    seen = _see(session, state, task, {other.id: other for other in state.tasks()})
+    return seen, list(islice(events, count))[::-1]
 
 
 def mine(session: Session) -> Task | None:

@@ -48,6 +48,11 @@ def _is_visible(char: str) -> bool:
     return char.isprintable() and not any(low <= ord(char) <= high for low, high in _INVISIBLE)
 
 
+def shorten(line: str, limit: int) -> str:
+    """An escaped line, cut to `limit` characters."""
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
 def shorten_path(path: str, limit: int = 160) -> str:
     """A path with its middle left out when it is long: both ends tell more than the beginning."""
     path = escape(path)
@@ -66,7 +71,7 @@ def framed(lines: Iterable[str], width: int = 0) -> str:
     """
     inner = [line.replace("<", "&lt;").replace(">", "&gt;") for line in lines]
     if width:
-        inner = [line if len(line) <= width else line[: width - 1] + "…" for line in inner]
+        inner = [shorten(line, width) for line in inner]
     return "\n".join([OPEN, *inner, CLOSE])
 
 

@@ -13,10 +13,12 @@ from agentsync.render.frame import escape
 if TYPE_CHECKING:
     from agentsync.core.lease import Presence
     from agentsync.core.locks import Blocked
+    from agentsync.core.tasks import Changed, Refused
     from agentsync.errors import AgentSyncError
     from agentsync.ops.agents import Whoami
     from agentsync.ops.locks import Checked, Story
     from agentsync.ops.status import Overview
+    from agentsync.ops.tasks import Seen
 
 
 def dump(value: object) -> str:
@@ -41,16 +43,35 @@ def whoami(answer: Whoami) -> dict[str, Any]:
 
 
 def overview(board: Overview) -> dict[str, Any]:
-    """`status --json`. Tasks and decisions are part of its documented shape."""
+    """`status --json`."""
     return {
-        "you": whoami(board.you),
+        "you": {**whoami(board.you), "task": board.task},
         "agents": [agent(p) for p in board.agents],
         "locks": [held.lock for held in board.locks],
-        "tasks": [],
-        "decisions": [],
+        "tasks": [task(seen) for seen in board.tasks],
+        "decisions": list(board.decisions),
         "unread": board.unread,
         "revision": board.revision,
     }
+
+
+def task(seen: Seen) -> dict[str, Any]:
+    """A task's record, what it waits for, and whether it is in good hands."""
+    record: dict[str, Any] = msgspec.to_builtins(seen.task)
+    waits = [other.id for other in seen.unmet]
+    return {**record, "blocked_by_deps": waits, "abandoned": seen.abandoned, "stalled": seen.stalled}
+
+
+def changed(outcome: Changed) -> dict[str, Any]:
+    """The task as it is now; the locks that came with it, those that could not be had, and what became ready."""
+    record: dict[str, Any] = msgspec.to_builtins(outcome.task)
+    came = {"locks": outcome.locks, "busy": [b.held.lock for b in outcome.busy], "ready": outcome.ready}
+    return {**record, **{name: list(found) for name, found in came.items() if found}}
+
+
+def task_refused(refused: Refused) -> dict[str, Any]:
+    """The JSON error object of something that cannot be done with a task now."""
+    return {"kind": "error", "code": 3, "message": escape(refused.why), "hint": refused.hint, "task": refused.task}
 
 
 def checked(answer: Checked) -> dict[str, Any]:

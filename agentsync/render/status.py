@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.render import locks
-from agentsync.render.frame import escape, framed, shorten_path
+from agentsync.render import locks, tasks
+from agentsync.render.feed import decision
+from agentsync.render.frame import escape, framed, shorten, shorten_path
 from agentsync.render.table import aligned
 from agentsync.render.times import ago
 
@@ -22,6 +23,12 @@ COLOURS = {"active": "32", "idle": "36", "stale": "33", "offline": "90", "dead":
 MAX_ROWS = 40
 """Locks in the table; more do not fit a screen."""
 
+MAX_TASKS = 20
+"""Tasks in the table."""
+
+MAX_DECISIONS = 5
+"""Decisions in the table, and those that a new session is told: the newest."""
+
 MAX_COMPACT = 2000
 """Characters of the text that a new session gets."""
 
@@ -29,10 +36,11 @@ MAX_COMPACT = 2000
 def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     """Everything, aligned, one line each."""
     paint: Callable[[str, str], str] = _paint if colour else lambda text, _code: text
-    lines = [
-        f"{_count(len(board.agents), 'agent')}, {_count(len(board.locks), 'lock')}, revision {board.revision}"
-        + (f", {_count(board.unread, 'notice')} waiting for you" if board.unread else "")
-    ]
+    counts = [_count(len(board.agents), "agent"), _count(len(board.locks), "lock")]
+    counts += [_count(len(board.tasks), "open task")] if board.tasks else []
+    counts += [f"revision {board.revision}"]
+    counts += [f"{_count(board.unread, 'message')} waiting for you: agent-sync inbox"] if board.unread else []
+    lines = [", ".join(counts)]
     if not board.agents:
         lines.append(
             "Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand."
@@ -48,6 +56,15 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
         lines += ["", paint("LOCKS", "1"), *aligned([locks.row(held, now) for held in board.locks[:MAX_ROWS]])]
         if len(board.locks) > MAX_ROWS:
             lines.append(f"  and {len(board.locks) - MAX_ROWS} more: agent-sync locks")
+    if board.tasks:
+        lines += ["", paint("TASKS", "1"), *aligned([tasks.row(seen, now) for seen in board.tasks[:MAX_TASKS]])]
+        if len(board.tasks) > MAX_TASKS:
+            lines.append(f"  and {len(board.tasks) - MAX_TASKS} more: agent-sync tasks")
+    if board.decisions:
+        lines += ["", paint("DECISIONS", "1")]
+        lines += [f"  {decision(one, now, 160)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
+        if len(board.decisions) > MAX_DECISIONS:
+            lines.append(f"  and {len(board.decisions) - MAX_DECISIONS} more: agent-sync decisions")
     return lines
 
 
@@ -55,7 +72,7 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
     """Terse Markdown inside a frame, at most `limit` characters; what does not fit is counted."""
     me = board.you.presence.agent.id
     name = escape(board.you.presence.agent.name, 64)
-    head = [f"You are {name} ({me})." if board.you.registered else "You are not registered."]
+    head = [f"You are {name} ({me})." if board.you.registered else "You are not registered.", *_first(board)]
     others = [p for p in board.agents if p.agent.id != me]
     entries = [f"- agent {_who(p)}: {p.status}, {ago(p.agent.last_seen, now)}" for p in others]
     for held in board.locks:
@@ -63,9 +80,21 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
         free = "" if held.live else ", free to take"
         reason = f": {escape(held.lock.reason, 80)}" if held.lock.reason else ""
         entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
-    if board.unread:
-        entries.append(f"- {_count(board.unread, 'notice')} waiting")
+    entries += [f"- decision {decision(one, now, 120)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
+    entries += [tasks.line(seen, now) for seen in board.tasks if seen.task.id != board.task]
     return _fit(head, entries, limit)
+
+
+def _first(board: Overview) -> list[str]:
+    """What one must not miss: one's own task, and mail."""
+    lines = []
+    mine = next((seen.task for seen in board.tasks if seen.task.id == board.task), None)
+    if mine is not None:
+        lines.append(f"Your task (when it is done: agent-sync complete-task {mine.id}):")
+        lines += [f"  {shorten(line, 300)}" for line in tasks.details(mine)]
+    if board.unread:
+        lines.append(f"{_count(board.unread, 'message')} waiting for you: agent-sync inbox")
+    return lines
 
 
 def _fit(head: list[str], entries: list[str], limit: int) -> str:
@@ -120,11 +149,14 @@ def _count(number: int, noun: str) -> str:
 
 def greeting(board: Overview, now: datetime) -> str:
     """What a session is told at its start, at most `MAX_COMPACT` characters; nothing when nothing is going on."""
-    if len(board.agents) <= 1 and not board.locks and not board.unread:
+    alone = len(board.agents) <= 1
+    if alone and not (board.locks or board.unread or board.tasks or board.decisions):
         return ""
-    advice = (
-        "Other agents work in this repository. An edit of a file that one of them holds is refused with the reason; "
-        "your own edits lock their files by themselves. `agent-sync lock PATH --reason …` holds files for longer, "
-        "`agent-sync status` shows everything."
-    )
+    advice = "`agent-sync status` shows everything, `agent-sync claim-next` gives you a task."
+    if not alone:
+        advice = (
+            "Other agents work in this repository. An edit of a file that one of them holds is refused with the "
+            "reason; your own edits lock their files by themselves. `agent-sync lock PATH --reason …` holds files for "
+            "longer, `agent-sync send --to NAME --message …` reaches the others, " + advice
+        )
     return advice + "\n" + compact(board, now, MAX_COMPACT - len(advice) - 1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.core import agents, keys
+from agentsync.core import agents, decisions, keys, tasks
 from agentsync.core.changes import Drop
 from agentsync.store import log
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
@@ -55,7 +55,8 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
     mail = (pair for agent_id in state.inboxes() for pair in state.inbox(agent_id))
     old = [Drop(key) for key, message in mail if state.now - message.created_at > NOTICE_AGE]
-    tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old])
+    done = (*tasks.outdated(state.tasks()), *decisions.outdated(state.decisions()))
+    tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old, *done])
     orphans = _clear_tmp(store)
     _trim_activity(store)
     try:

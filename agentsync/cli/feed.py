@@ -1,0 +1,166 @@
+"""`decision`, `decisions`, `log`, `history`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from agentsync.cli.context import Context
+    from agentsync.core.records import Event
+
+LAST = 20
+"""Events that `log` shows when it is not told where to begin."""
+
+
+def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
+    """Add the commands to the grammar."""
+    decision = add_parser(
+        "decision",
+        "record what was decided for everybody",
+        'decision "All times are UTC"\ndecision "Times are local" --supersedes d-12',
+    )
+    decision.add_argument("text", metavar="TEXT")
+    decision.add_argument("--supersedes", metavar="ID", help="the decision whose place it takes")
+    decision.set_defaults(run=_decision)
+
+    decisions = add_parser("decisions", "list the decisions that hold", "decisions\ndecisions --all --json")
+    decisions.add_argument("--all", action="store_true", help="superseded ones too")
+    decisions.set_defaults(run=_decisions)
+
+    log = add_parser(
+        "log",
+        "read the event feed, or write an entry into it",
+        'log --since 120 --agent bob\nlog "migrated the database" --type ops --file db/schema.sql\nlog --follow --json',
+    )
+    log.add_argument("entry", nargs="?", metavar="MSG", help="what to record; without it, the feed is read")
+    log.add_argument("--message", help="the same")
+    log.add_argument("--type", help="writing: what sort of thing it is; reading: only such events")
+    log.add_argument("--file", action="append", default=[], dest="files", metavar="PATH", help="what it is about")
+    log.add_argument("--since", type=_since, metavar="REV|TIME", help="a revision, 2026-01-31T12:00Z, or 30m, 2h, 1d")
+    log.add_argument("--follow", action="store_true", help="go on as they come")
+    log.add_argument("--agent", metavar="ID", help="only what this agent did")
+    log.add_argument("--path", metavar="PATH", help="only what is about this path")
+    log.set_defaults(run=_log)
+
+    history = add_parser(
+        "history",
+        "tell who locked and edited a path, when, and for which task",
+        "history src/api.py\nhistory src/ --json",
+    )
+    history.add_argument("path", metavar="PATH")
+    history.set_defaults(run=_history)
+
+
+def _since(text: str) -> int | datetime:
+    """A revision, a time, or an age like `30m`."""
+    from datetime import UTC, datetime, timedelta
+
+    if text.isascii() and text.isdigit():
+        return int(text[:13])
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in units and len(text) < 8:
+        return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * units[text[-1]])
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is neither a revision nor a time") from None
+    return time.astimezone(UTC)  # without a zone: the local one
+
+
+def _decision(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import decisions
+
+    made = decisions.decide(context.session, options.text, options.supersedes)
+    if context.json:
+        context.data(made)
+    else:
+        context.say(f"decided {made.id}")
+    return 0
+
+
+def _decisions(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import decisions
+
+    found = decisions.listing(context.session, superseded=options.all)
+    if context.json:
+        context.data(found)
+    elif not found:
+        context.say("nothing is decided")
+    else:
+        from agentsync.render.feed import decisions as lines
+
+        context.board(lines(found, context.runtime.now()))
+    return 0
+
+
+def _log(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.errors import UsageError
+    from agentsync.ops import feed
+
+    entry = options.entry if options.entry is not None else options.message
+    if options.entry is not None and options.message is not None:
+        raise UsageError("two messages were given", "leave out --message")
+    if entry is None:
+        if options.files:
+            raise UsageError("--file says what an entry is about", "to read, use --path")
+        return _read(context, options)
+    event = feed.record(context.session, entry, options.type, options.files)
+    if context.json:
+        context.data(event)
+    else:
+        context.say(f"recorded as {event.rev}")
+    return 0
+
+
+def _read(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import feed
+    from agentsync.render.feed import events
+
+    session, is_about = context.session, None
+    if options.path is not None:
+        session, _, is_about = feed.concerning(session, options.path)
+
+    def wanted(event: Event) -> bool:
+        return (
+            (options.agent is None or event.actor == options.agent)
+            and (options.type is None or event.verb == options.type)
+            and (is_about is None or is_about(event))
+        )
+
+    revision = session.store.revision() if options.follow and session.store.exists() else 0
+    found = feed.events(session, options.since, wanted, LAST)
+    if not options.follow:
+        if context.json:
+            context.data(found)
+        elif found:
+            context.board(events(found, context.runtime.now()))
+        else:
+            context.say("nothing happened")
+        return 0
+    for event in found:
+        context.event(event)
+    for event in feed.follow(session, max(revision, found[-1].rev if found else 0), None):
+        if wanted(event):
+            context.event(event)
+    return 0
+
+
+def _history(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import feed
+
+    target, found = feed.history(context.session, options.path)
+    if context.json:
+        context.data(found)
+    elif not found:
+        from agentsync.render.frame import shorten_path
+
+        context.say(f"nothing is known of {shorten_path(target.path)}")
+    else:
+        from agentsync.render.feed import history
+
+        context.board(history(found, context.runtime.now()))
+    return 0
