@@ -23,11 +23,11 @@ class Overview(Struct, frozen=True, kw_only=True, gc=False):
     you: Whoami
     agents: tuple[Presence, ...]
     locks: tuple[Held, ...]
-    tasks: tuple[Seen, ...]
+    tasks: tuple[Seen, ...] = ()
     """Unfinished ones, the best first."""
-    task: str | None
+    task: str | None = None
     """What the caller works on."""
-    decisions: tuple[Decision, ...]
+    decisions: tuple[Decision, ...] = ()
     """Those that hold, oldest first."""
     unread: int
     """Messages that wait for the caller."""
