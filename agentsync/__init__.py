@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from agentsync.board import Board, open
     from agentsync.core.lease import Held, Presence
     from agentsync.core.locks import Blocked, Conflict, Granted, Released
-    from agentsync.core.records import Agent, Event, Lock
+    from agentsync.core.records import Agent, Decision, Event, Lock, Task
+    from agentsync.core.tasks import Changed, Refused
     from agentsync.errors import AgentSyncError, HeldError
 
 _HOMES = {
@@ -32,8 +33,12 @@ _HOMES = {
     "Granted": "agentsync.core.locks",
     "Released": "agentsync.core.locks",
     "Agent": "agentsync.core.records",
+    "Decision": "agentsync.core.records",
     "Event": "agentsync.core.records",
     "Lock": "agentsync.core.records",
+    "Task": "agentsync.core.records",
+    "Changed": "agentsync.core.tasks",
+    "Refused": "agentsync.core.tasks",
     "AgentSyncError": "agentsync.errors",
     "HeldError": "agentsync.errors",
 }
@@ -43,14 +48,18 @@ __all__ = [
     "AgentSyncError",
     "Blocked",
     "Board",
+    "Changed",
     "Conflict",
+    "Decision",
     "Event",
     "Granted",
     "Held",
     "HeldError",
     "Lock",
     "Presence",
+    "Refused",
     "Released",
+    "Task",
     "__version__",
     "open",
 ]

@@ -24,12 +24,14 @@ from agentsync.ops import agents, locks, session, status
 from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from agentsync.core.lease import Held
-    from agentsync.core.records import Agent, Event
+    from agentsync.core.records import Agent, Decision, Event, Task
+    from agentsync.core.tasks import Changed, Refused
     from agentsync.ops.locks import Checked
     from agentsync.ops.status import Overview
+    from agentsync.ops.tasks import Seen
 
 
 class Board:
@@ -134,8 +136,80 @@ class Board:
         """What edits of these paths would meet. Changes nothing."""
         return locks.check(self._session, paths)
 
+    def create_task(
+        self,
+        title: str,
+        *,
+        description: str | None = None,
+        files: Sequence[str] = (),
+        priority: int = 0,
+        depends_on: Sequence[str] = (),
+    ) -> Task:
+        """Put a task on the board.
+
+        Args:
+            title: One line.
+            description: More about it.
+            files: What it will touch.
+            priority: The greater, the sooner.
+            depends_on: Tasks that must be finished first: ids or titles.
+
+        Raises:
+            agentsync.errors.UsageError: A text or number is out of bounds.
+            agentsync.errors.NotFoundError: A dependency does not exist.
+        """
+        from agentsync.core.progress import Says
+        from agentsync.ops import tasks
+
+        return tasks.create(
+            self._session,
+            Says(
+                title=title,
+                description=description,
+                files=tuple(files),
+                priority=priority,
+                depends_on=tuple(depends_on),
+            ),
+        )
+
+    def tasks(self) -> list[Seen]:
+        """All tasks, the best first, with what they wait for and whether somebody is at it."""
+        from agentsync.ops import tasks
+
+        return tasks.board(self._session)
+
+    def claim_task(self, task: str, *, lock: bool = False) -> Changed | Refused | Conflict:
+        """Make a task one's own; with `lock`, those of its files that are free too."""
+        from agentsync.ops import tasks
+
+        return tasks.claim(self._session, task, lock=lock)
+
+    def claim_next(self, *, lock: bool = False) -> Changed | None:
+        """Claim the best task there is; None when there is none. With `lock`, one whose files are free is preferred."""
+        from agentsync.ops import tasks
+
+        return tasks.claim_next(self._session, lock=lock)
+
+    def complete_task(self, task: str) -> Changed | Refused:
+        """Say that a task is done; the outcome tells what became ready."""
+        from agentsync.ops import tasks
+
+        return tasks.complete(self._session, task)
+
+    def decide(self, text: str, supersedes: str | None = None) -> Decision:
+        """Record what was decided for everybody."""
+        from agentsync.ops import decisions
+
+        return decisions.decide(self._session, text, supersedes)
+
+    def decisions(self) -> list[Decision]:
+        """The decisions that hold, oldest first."""
+        from agentsync.ops import decisions
+
+        return decisions.listing(self._session)
+
     def status(self) -> Overview:
-        """Who is here, what is held."""
+        """Who is here, what is held, what is to be done."""
         return status.overview(self._session)
 
     def revision(self) -> int:
