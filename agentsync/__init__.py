@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agentsync.board import Board, open
     from agentsync.core.lease import Held, Presence
     from agentsync.core.locks import Blocked, Conflict, Granted, Released
-    from agentsync.core.records import Agent, Event, Lock
+    from agentsync.core.records import Agent, Event, Lock, Message
     from agentsync.errors import AgentSyncError, HeldError
 
 _HOMES = {
@@ -34,6 +34,7 @@ _HOMES = {
     "Agent": "agentsync.core.records",
     "Event": "agentsync.core.records",
     "Lock": "agentsync.core.records",
+    "Message": "agentsync.core.records",
     "AgentSyncError": "agentsync.errors",
     "HeldError": "agentsync.errors",
 }
@@ -49,6 +50,7 @@ __all__ = [
     "Held",
     "HeldError",
     "Lock",
+    "Message",
     "Presence",
     "Released",
     "__version__",

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, locks, overview, setup
+from agentsync.cli import agents, care, locks, mail, overview, setup
 
 EPILOG = """\
 examples:
@@ -74,7 +74,7 @@ def build() -> argparse.ArgumentParser:
             parents=[common],
         )
 
-    for noun in (overview, locks, agents, setup, care):
+    for noun in (overview, locks, mail, agents, setup, care):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser

@@ -21,7 +21,7 @@ class Overview(Struct, frozen=True, kw_only=True, gc=False):
     agents: tuple[Presence, ...]
     locks: tuple[Held, ...]
     unread: int
-    """Notices that wait for the caller."""
+    """Messages that wait for the caller."""
     revision: int
 
 

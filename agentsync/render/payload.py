@@ -13,6 +13,7 @@ from agentsync.render.frame import escape
 if TYPE_CHECKING:
     from agentsync.core.lease import Presence
     from agentsync.core.locks import Blocked
+    from agentsync.core.records import Message
     from agentsync.errors import AgentSyncError
     from agentsync.ops.agents import Whoami
     from agentsync.ops.locks import Checked, Story
@@ -51,6 +52,14 @@ def overview(board: Overview) -> dict[str, Any]:
         "unread": board.unread,
         "revision": board.revision,
     }
+
+
+def mine(message: Message, agent_id: str) -> dict[str, Any]:
+    """A message as one reader sees it: how far that one got, not how far the others did."""
+    record: dict[str, Any] = msgspec.to_builtins(message)
+    readers = record.pop("readers")
+    own: dict[str, Any] = next((reader for reader in readers if reader["agent"] == agent_id), {})
+    return {**record, **{name: own.get(name) for name in ("delivered_at", "read_at", "acked_at")}}
 
 
 def checked(answer: Checked) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     paint: Callable[[str, str], str] = _paint if colour else lambda text, _code: text
     lines = [
         f"{_count(len(board.agents), 'agent')}, {_count(len(board.locks), 'lock')}, revision {board.revision}"
-        + (f", {_count(board.unread, 'notice')} waiting for you" if board.unread else "")
+        + (f", {_count(board.unread, 'message')} waiting for you" if board.unread else "")
     ]
     if not board.agents:
         lines.append(
@@ -64,7 +64,7 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
         reason = f": {escape(held.lock.reason, 80)}" if held.lock.reason else ""
         entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
     if board.unread:
-        entries.append(f"- {_count(board.unread, 'notice')} waiting")
+        entries.append(f"- {_count(board.unread, 'message')} waiting")
     return _fit(head, entries, limit)
 
 

@@ -7,13 +7,11 @@ unlinked, oldest first. A crash at any point leaves duplicates, never holes; the
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.core import agents, keys
-from agentsync.core.changes import Drop
+from agentsync.core import agents, keys, messages
 from agentsync.store import log
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
@@ -25,9 +23,6 @@ KEEP = 256
 
 ORPHAN_S = 3600.0
 """Age in seconds after which a file in `tmp/` belongs to nobody."""
-
-NOTICE_AGE = timedelta(days=7)
-"""Age after which nobody is going to be told any more."""
 
 ACTIVITY_BYTES = 1 << 18
 """An activity file beyond this size is cut to its newer half."""
@@ -53,9 +48,13 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     archived = _fold(store)
     state = tx.state
     writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
-    mail = (pair for agent_id in state.inboxes() for pair in state.inbox(agent_id))
-    old = [Drop(key) for key, message in mail if state.now - message.created_at > NOTICE_AGE]
-    tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old])
+    inboxes = {agent_id: state.inbox(agent_id) for agent_id in state.inboxes()}
+    mail = messages.prune(state.messages(), inboxes, state.agent_ids(), state.now)
+    tx.commit(
+        "sweep",
+        "tidied up after agents that are gone",
+        [*writes, *(drop for drop in mail if drop.key not in state.newer)],
+    )
     orphans = _clear_tmp(store)
     _trim_activity(store)
     try:
