@@ -130,19 +130,23 @@ def _listed(words: Iterable[str]) -> str:
     return ", ".join(found[:_NAMED]) + more
 
 
-def send(draft: Draft, me: Agent, readers: Sequence[Agent], stamp: Stamp) -> tuple[Message, tuple[Put, ...]]:
-    """A message, and what is written for it.
+def check_body(body: str) -> None:
+    """Refuse what cannot be a message.
 
     Raises:
         UsageError: There is nothing in it, or too much.
     """
-    if not draft.body.strip():
+    if not body.strip():
         raise UsageError("there is nothing in this message", 'for example: agent-sync send --to all --message "done"')
-    if len(draft.body) > MAX_BODY:
+    if len(body) > MAX_BODY:
         raise UsageError(
-            f"the message has {len(draft.body)} characters, and {MAX_BODY} is the most",
+            f"the message has {len(body)} characters, and {MAX_BODY} is the most",
             "write it to a file in the repository and send its path",
         )
+
+
+def send(draft: Draft, me: Agent, readers: Sequence[Agent], stamp: Stamp) -> tuple[Message, tuple[Put, ...]]:
+    """A message, and what is written for it. `check_body` has seen its words."""
     message = Message(
         id=f"m-{stamp.revision}",
         sender=me.id,

@@ -91,6 +91,7 @@ def send(
     """
     from agentsync.ops import agents
 
+    messages.check_body(body)
     with session.store.transaction(session.me.id, session.timeout) as tx:
         me = agents.ensure(session, tx)
 
