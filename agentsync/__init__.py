@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agentsync.board import Board, open
     from agentsync.core.lease import Held, Presence
     from agentsync.core.locks import Blocked, Conflict, Granted, Released
-    from agentsync.core.records import Agent, Decision, Event, Lock, Task
+    from agentsync.core.records import Agent, Decision, Event, Lock, Message, Task
     from agentsync.core.tasks import Changed, Refused
     from agentsync.errors import AgentSyncError, HeldError
 
@@ -39,6 +39,7 @@ _HOMES = {
     "Task": "agentsync.core.records",
     "Changed": "agentsync.core.tasks",
     "Refused": "agentsync.core.tasks",
+    "Message": "agentsync.core.records",
     "AgentSyncError": "agentsync.errors",
     "HeldError": "agentsync.errors",
 }
@@ -56,6 +57,7 @@ __all__ = [
     "Held",
     "HeldError",
     "Lock",
+    "Message",
     "Presence",
     "Refused",
     "Released",

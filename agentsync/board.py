@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 from agentsync.core import keys
 from agentsync.core.locks import Conflict, Granted, Released
 from agentsync.errors import HeldError
-from agentsync.ops import agents, locks, session, status
+from agentsync.ops import agents, locks, mail, session, status
 from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from agentsync.core.lease import Held
-    from agentsync.core.records import Agent, Decision, Event, Task
+    from agentsync.core.records import Agent, Decision, Event, Message, Task
     from agentsync.core.tasks import Changed, Refused
     from agentsync.ops.locks import Checked
     from agentsync.ops.status import Overview
@@ -207,6 +207,39 @@ class Board:
         from agentsync.ops import decisions
 
         return decisions.listing(self._session)
+
+    def send(self, to: str, body: str, *, reply_to: str | None = None, urgent: bool = False) -> Message:
+        """Tell somebody something.
+
+        Args:
+            to: An agent's id or name, a role, or `all`.
+            body: The words.
+            reply_to: Id of the message that this answers.
+            urgent: In the middle of a turn, although it is for all.
+
+        Raises:
+            agentsync.errors.NotFoundError: Nobody is meant, several are, or there is no message to answer.
+            agentsync.errors.UsageError: There is nothing in it, or too much.
+        """
+        message = mail.send(self._session, to, body, reply_to=reply_to, urgent=urgent)
+        self._keep_small()
+        return message
+
+    def inbox(self, everything: bool = False) -> list[Message]:
+        """What this agent has neither been told nor read; with `everything`, also what it knows already."""
+        return mail.inbox(self._session, everything)
+
+    def read_message(self, message_id: str) -> Message:
+        """A message, which leaves the inbox thereby."""
+        message = mail.read_message(self._session, message_id)
+        self._keep_small()
+        return message
+
+    def ack(self, message_id: str) -> Message:
+        """Tell the sender that a message was understood."""
+        message = mail.ack(self._session, message_id)
+        self._keep_small()
+        return message
 
     def status(self) -> Overview:
         """Who is here, what is held, what is to be done."""

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, feed, locks, overview, setup, tasks
+from agentsync.cli import agents, care, feed, locks, mail, overview, setup, tasks
 
 EPILOG = """\
 examples:
@@ -75,7 +75,7 @@ def build() -> argparse.ArgumentParser:
             parents=[common],
         )
 
-    for noun in (overview, locks, tasks, feed, agents, setup, care):
+    for noun in (overview, locks, tasks, mail, feed, agents, setup, care):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser

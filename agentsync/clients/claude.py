@@ -29,6 +29,7 @@ EVENTS: dict[str, tuple[str, str | None, int]] = {
     "UserPromptSubmit": ("user-prompt-submit", None, 10),
     "PreToolUse": ("pre-tool-use", "|".join(WRITE_TOOLS), 10),
     "PostToolUse": ("post-tool-use", "|".join(WRITE_TOOLS), 10),
+    "PostToolBatch": ("post-tool-batch", None, 10),
     "Stop": ("stop", None, 10),
     "SessionEnd": ("session-end", None, 10),
 }
@@ -47,6 +48,8 @@ class Call(Struct, frozen=True, kw_only=True, gc=False):
     writes: str | None = None
     """The path that a writing tool is about to write, or wrote."""
     stop_hook_active: bool = False
+    is_subagent: bool = False
+    """Called on behalf of a subagent. It has its parent's session, but what is told there the parent never sees."""
     reason: str | None = None
     """Why a session ends."""
 
@@ -64,6 +67,7 @@ def parse(event: str | None, payload: dict[str, Any]) -> Call:
         cwd=cwd if cwd and cwd.startswith("/") else None,
         writes=_written_path(payload),
         stop_hook_active=payload.get("stop_hook_active") is True,
+        is_subagent="agent_id" in payload,
         reason=_text(payload.get("reason")),
     )
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agentsync.clients.claude import Call
+    from agentsync.ops.mail import When
     from agentsync.ops.session import Session
 
     Answer = dict[str, Any] | None
@@ -117,7 +118,7 @@ def _export_session(session: Session, call: Call) -> None:
 
 def _user_prompt_submit(session: Session, call: Call) -> None:
     session.store.touch(session.me.id)
-    _deliver(session, call)
+    _deliver(session, call, "prompt")
 
 
 def _pre_tool_use(session: Session, call: Call) -> None:
@@ -160,13 +161,18 @@ def _post_tool_use(session: Session, call: Call) -> None:
             breach = None
         if breach is not None:
             said = locks.breach(breach.blocked, session.runtime.now())
-    _deliver(session, call, said)
+    _deliver(session, call, "turn", said)
+
+
+def _post_tool_batch(session: Session, call: Call) -> None:
+    session.store.touch(session.me.id)
+    _deliver(session, call, "turn")
 
 
 def _stop(session: Session, call: Call) -> None:
     session.store.touch(session.me.id)
     if not call.stop_hook_active:
-        _deliver(session, call)
+        _deliver(session, call, "stop")
 
 
 def _session_end(session: Session, call: Call) -> None:
@@ -188,22 +194,30 @@ HANDLERS: dict[str, Callable[[Session, Call], None]] = {
     "user-prompt-submit": _user_prompt_submit,
     "pre-tool-use": _pre_tool_use,
     "post-tool-use": _post_tool_use,
+    "post-tool-batch": _post_tool_batch,
     "stop": _stop,
     "session-end": _session_end,
     "ping": _ping,
 }
 
 
-def _deliver(session: Session, call: Call, said: str = "") -> None:
+def _deliver(session: Session, call: Call, when: When, said: str = "") -> None:
     """Tell what waits for the agent, after what this event has to say itself."""
     from agentsync.clients import claude
-    from agentsync.ops import notices
-    from agentsync.render.messages import told
 
-    with notices.delivery(session) as messages:
-        parts = [part for part in (said, told(messages) if messages else "") if part]
-        if parts:
-            _print(claude.context(call.event, "\n".join(parts)))
+    if call.is_subagent:
+        if said:
+            _print(claude.context(call.event, said))
+        return  # mail waits for the parent, which never sees what is told here
+    from agentsync.ops import mail
+    from agentsync.render.messages import room, size, told
+
+    me, now = session.me.id, session.runtime.now()
+    free = room(claude.MAX_CONTEXT - len(said))
+    with mail.delivery(session, when, lambda message: size(message, me, now), free) as delivery:
+        parts = [said, told(delivery, me, now)]
+        if any(parts):
+            _print(claude.context(call.event, "\n".join(part for part in parts if part)))
 
 
 # ---------------------------------------------------------------- around it

@@ -19,6 +19,7 @@ from agentsync.store import activity
 if TYPE_CHECKING:
     from agentsync.core.lease import Presence
     from agentsync.ops.session import Session
+    from agentsync.store.state import State
     from agentsync.store.store import Transaction
 
 
@@ -126,14 +127,28 @@ def enlist(session: Session, tx: Transaction, name: str | None = None, role: str
         writes += _catch_up(session, tx, others)  # after the sweep: it may lock what a dead agent held
     if known is not None and present is None:
         writes.append(Drop(keys.past_agent(agent.id)))
+    mail = _mail(state, stamp, agent, predecessor) if present is None or predecessor else ()
     verb = "register" if present is None else "update"
-    tx.commit(verb, f"{agent.name} ({agent.id}) is on the board", writes)
+    tx.commit(verb, f"{agent.name} ({agent.id}) is on the board", [*writes, *mail], "D" if mail else "S")
     if present is None:
         # Once more, now that everybody can see the newcomer: who edits alone reports first and looks around second,
         # so either we find the report, or the editor finds us.
         caught = _catch_up(session, tx, [p for p in others if tx.state.presence(p.agent.id) is not None])
         tx.commit("auto-lock", f"what others edited before {agent.name} ({agent.id}) came is locked for them", caught)
     return agent
+
+
+def _mail(state: State, stamp: Stamp, agent: Agent, predecessor: Agent | None) -> tuple[Write, ...]:
+    """What somebody who comes finds in its inbox: what its predecessor was not told, or what was said to all lately."""
+    from agentsync.core import messages
+
+    if predecessor is not None:
+        waiting = [(key, copy) for key, copy in state.inbox(predecessor.id) if key not in state.newer]
+        writes = messages.inherit(waiting, state, predecessor, agent)
+    else:
+        writes = messages.catch_up(state.newest_messages(), agent, stamp)
+    # What a newer version wrote is left as it is, and must not keep anybody from the board.
+    return tuple(write for write in writes if write.key not in state.newer)
 
 
 def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list[Write]:

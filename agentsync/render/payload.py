@@ -13,6 +13,7 @@ from agentsync.render.frame import escape
 if TYPE_CHECKING:
     from agentsync.core.lease import Presence
     from agentsync.core.locks import Blocked
+    from agentsync.core.records import Message
     from agentsync.core.tasks import Changed, Refused
     from agentsync.errors import AgentSyncError
     from agentsync.ops.agents import Whoami
@@ -72,6 +73,14 @@ def changed(outcome: Changed) -> dict[str, Any]:
 def task_refused(refused: Refused) -> dict[str, Any]:
     """The JSON error object of something that cannot be done with a task now."""
     return {"kind": "error", "code": 3, "message": escape(refused.why), "hint": refused.hint, "task": refused.task}
+
+
+def mine(message: Message, agent_id: str) -> dict[str, Any]:
+    """A message as one reader sees it: how far that one got, not how far the others did."""
+    record: dict[str, Any] = msgspec.to_builtins(message)
+    readers = record.pop("readers")
+    own: dict[str, Any] = next((reader for reader in readers if reader["agent"] == agent_id), {})
+    return {**record, **{name: own.get(name) for name in ("delivered_at", "read_at", "acked_at")}}
 
 
 def checked(answer: Checked) -> dict[str, Any]:

@@ -7,13 +7,11 @@ unlinked, oldest first. A crash at any point leaves duplicates, never holes; the
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.core import agents, decisions, keys, tasks
-from agentsync.core.changes import Drop
+from agentsync.core import agents, decisions, keys, messages, tasks
 from agentsync.store import log
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
@@ -25,9 +23,6 @@ KEEP = 256
 
 ORPHAN_S = 3600.0
 """Age in seconds after which a file in `tmp/` belongs to nobody."""
-
-NOTICE_AGE = timedelta(days=7)
-"""Age after which nobody is going to be told any more."""
 
 ACTIVITY_BYTES = 1 << 18
 """An activity file beyond this size is cut to its newer half."""
@@ -52,18 +47,22 @@ def compact(store: Store, tx: Transaction) -> Compacted:
         files.unlink(BALLAST)
     archived = _fold(store)
     state = tx.state
-    writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
-    mail = (pair for agent_id in state.inboxes() for pair in state.inbox(agent_id))
-    old = [Drop(key) for key, message in mail if state.now - message.created_at > NOTICE_AGE]
-    done = (*tasks.outdated(state.tasks()), *decisions.outdated(state.decisions()))
-    tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old, *done])
+    gone = agents.sweep(state.presences(), state.locks(), tx.stamp)
+    inboxes = {agent_id: state.inbox(agent_id) for agent_id in state.inboxes()}
+    old = (
+        *messages.prune(state.messages(), inboxes, state.agent_ids(), state.now),
+        *tasks.outdated(state.tasks()),
+        *decisions.outdated(state.decisions()),
+    )
+    old = tuple(drop for drop in old if drop.key not in state.newer)
+    tx.commit("sweep", "tidied up after agents that are gone, and what is long done", (*gone, *old))
     orphans = _clear_tmp(store)
     _trim_activity(store)
     try:
         files.replace(files.write_temp(bytes(BALLAST_BYTES), sync=False), BALLAST)
     except OSError:
         store.warnings.append("the disk is too full for the ballast file; compaction will have less room next time")
-    return Compacted(archived=archived, departed=len(writes), orphans=orphans, revision=store.revision())
+    return Compacted(archived=archived, departed=len(gone), orphans=orphans, revision=store.revision())
 
 
 def _fold(store: Store) -> int:

@@ -218,6 +218,11 @@ class State:
         found = (self._record(f"messages/{name}", Message) for name in self._names("messages"))
         return [record[0] for record in found if record]
 
+    def newest_messages(self) -> Iterator[Message]:
+        """The same, newest first, each read only when it is asked for."""
+        found = (self._record(f"messages/{name}", Message) for name in reversed(self._names("messages")))
+        return (record[0] for record in found if record)
+
     def inbox(self, agent_id: str, later: bool = True) -> list[tuple[str, Message]]:
         """What an agent has not been told yet, oldest first, with the keys.
 

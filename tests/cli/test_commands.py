@@ -30,6 +30,7 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 COMMANDS = [
     *("init", "install", "uninstall", "status", "lock", "unlock", "locks", "check", "explain"),
+    *("send", "directive", "inbox", "read-message", "ack", "thread", "sent"),
     *("register", "heartbeat", "whoami", "gc", "doctor", "demo"),
 ]
 """All but `hook`, which speaks the client's language."""
@@ -134,6 +135,17 @@ USAGE: list[list[str]] = [
     ["-C", "", "status"],
     ["status", "-C", "/dev/null"],
     ["gc", "--force"],
+    ["send"],
+    ["send", "--to", "all"],
+    ["send", "--message", "x"],
+    ["send", "--to", "all", "--message", ""],
+    ["send", "--to", "all", "--message", " \n"],
+    ["send", "--to", "all", "--message", "x" * 4001],
+    ["directive", "all"],
+    ["read-message"],
+    ["ack"],
+    ["thread"],
+    ["inbox", "extra"],
 ]
 
 
@@ -200,9 +212,17 @@ JSON_ANSWERS: list[tuple[list[str], str | None]] = [
     (["register", "--name", "Alice"], "agent"),
     (["heartbeat"], "agent"),
     (["whoami"], "agent"),
+    (["send", "--to", "all", "--message", "x"], "message"),
+    (["directive", "all", "x"], "message"),
+    (["inbox"], None),
+    (["inbox", "--all"], None),
+    (["sent"], None),
     (["gc"], "compaction"),
     (["doctor"], "diagnosis"),
 ]
+
+
+NEED_A_MESSAGE = ("read-message", "ack", "thread")
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["nothing yet", "a board"])
@@ -221,7 +241,25 @@ def test_every_answer_can_be_json(words: list[str], kind: str | None, made: bool
 
 
 def test_the_list_of_json_answers_has_every_command() -> None:
-    assert {words[0] for words, _ in JSON_ANSWERS} == set(COMMANDS) - {"demo"}, "the demo has tests of its own"
+    assert {words[0] for words, _ in JSON_ANSWERS} == set(COMMANDS) - {"demo", *NEED_A_MESSAGE}, (
+        "they have tests of their own"
+    )
+
+
+def test_a_message_can_be_json_too(shell: Shell) -> None:
+    shell.types("register", "--name", "Bob", agent="bob")
+    message = shell.types("send", "--to", "Bob", "--message", "hi", "--json").json
+    on_disk = json.loads(next((shell.root / ".claude/coordination/messages").iterdir()).read_text())
+    assert message == on_disk
+    assert [reader["agent"] for reader in message["readers"]] == ["bob"]
+    for command in ("read-message", "ack"):
+        answer = shell.types(command, message["id"], "--json", agent="bob").json
+        assert (answer["kind"], answer["body"], "readers" in answer) == ("message", "hi", False)
+        assert (answer["read_at"] is None, answer["acked_at"] is None) == (False, command == "read-message")
+    assert [one["id"] for one in shell.types("thread", message["id"], "--json").json] == [message["id"]]
+    assert shell.types("sent", "--json").json[0]["readers"][0]["acked_at"] is not None
+    for command in NEED_A_MESSAGE:
+        is_error(shell.types(command, "m-99", "--json"), 4)
 
 
 def test_the_flag_may_stand_anywhere(shell: Shell) -> None:
@@ -288,6 +326,11 @@ WORDS = {
     "check": ["check", "a.py"],
     "explain": ["explain", "a.py"],
     "register": ["register", "--name", "x"],
+    "send": ["send", "--to", "all", "--message", "x"],
+    "directive": ["directive", "all", "x"],
+    "read-message": ["read-message", "m-1"],
+    "ack": ["ack", "m-1"],
+    "thread": ["thread", "m-1"],
 }
 
 

@@ -309,10 +309,10 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(world: World, capsys
     said = dry_run(world, capsys, "install")
     assert f"--- {path}\n+++ {path}\n" in said
     assert f"--- /dev/null\n+++ {world.root / claude.GATE}\n" in said
-    assert sum(line.startswith("+") and '"command": "${CLAUDE_' in line for line in said.splitlines()) == 6
+    assert sum(line.startswith("+") and '"command": "${CLAUDE_' in line for line in said.splitlines()) == 7
     installs(world.agent("alice"))
     said = dry_run(world, capsys, "uninstall")
-    assert sum(line.startswith("-") and '"command": "${CLAUDE_' in line for line in said.splitlines()) == 6
+    assert sum(line.startswith("-") and '"command": "${CLAUDE_' in line for line in said.splitlines()) == 7
     assert f"--- {world.root / claude.GATE}\n+++ /dev/null\n" in said
 
 

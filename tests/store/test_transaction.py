@@ -513,7 +513,7 @@ def test_a_damaged_event_costs_its_line_in_the_feed_only(world: World) -> None:
 
 
 def test_a_damaged_notice_does_not_keep_the_others_from_being_told(world: World) -> None:
-    from agentsync.ops import notices
+    from agentsync.ops import mail
 
     alice, bob = world.agent("alice"), world.agent("bob")
     alice.locks("a", "b")
@@ -522,8 +522,8 @@ def test_a_damaged_notice_does_not_keep_the_others_from_being_told(world: World)
     first, second = sorted((world.state / "inbox/alice").iterdir())
     first.write_bytes(b"{")
     session = alice.session
-    with notices.delivery(session) as messages:
-        told = [message.body for message in messages]
+    with mail.delivery(session, "turn", lambda _: 1, 10) as delivery:
+        told = [message.body for message in delivery.messages]
     assert any("lock on b" in body for body in told)
     assert not second.exists()
     care.gc(alice.session)
