@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from agentsync.cli.contested import add_wait, refuse
 from agentsync.core.locks import Conflict
 from agentsync.render.frame import escape
 
@@ -13,15 +14,13 @@ if TYPE_CHECKING:
 
     from agentsync.cli.context import Context
 
-HELD = "somebody else holds it; nothing was changed"
-
 
 def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
     lock = add_parser(
         "lock",
         "hold files, directories, patterns or resources: all of them, or none",
-        'lock src/api.py src/db/ --reason "new endpoint"\nlock "src/**/*.sql" --ttl 120\nlock @db-migrations',
+        'lock src/api.py src/db/ --reason "new endpoint"\nlock "src/**/*.sql" --ttl 120\nlock @db-migrations --wait=60',
     )
     _add_targets(lock)
     lock.add_argument("--reason", help="why, for those who are refused")
@@ -29,6 +28,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     lock.add_argument("--shared", action="store_true", help="beside other shared locks")
     lock.add_argument("--task", metavar="ID", help="the task it is for")
     lock.add_argument("--everywhere", action="store_true", help="in all worktrees")
+    add_wait(lock)
     lock.set_defaults(run=_lock)
 
     unlock = add_parser("unlock", "let go of locks", "unlock src/api.py\nunlock --all")
@@ -78,11 +78,11 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         reason=options.reason,
         task=options.task,
         everywhere=options.everywhere,
+        wait=options.wait,
+        priority=options.priority,
     )
     if isinstance(decision, Conflict):
-        return _refuse(
-            context, decision, "agent-sync explain PATH tells more; agent-sync check PATH, whether it is free"
-        )
+        return refuse(context, decision, _next_step(decision), waited=options.wait is not None)
     if context.json:
         context.data(decision.locks[0] if len(decision.locks) == 1 else list(decision.locks))
         return 0
@@ -103,6 +103,14 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
     return 0
 
 
+def _next_step(conflict: Conflict) -> str:
+    if conflict.cycle:
+        return "let go of what the others wait for (agent-sync unlock PATH), or work on something else"
+    if not conflict.blocked:
+        return "join it: agent-sync lock --wait PATH"
+    return "wait for it: agent-sync lock --wait PATH; agent-sync explain PATH tells more"
+
+
 def _unlock(context: Context, options: argparse.Namespace) -> int:
     from agentsync.errors import UsageError
     from agentsync.ops import locks
@@ -117,7 +125,7 @@ def _unlock(context: Context, options: argparse.Namespace) -> int:
         force=options.force,
     )
     if isinstance(decision, Conflict):
-        return _refuse(context, decision, "only its holder unlocks it; agent-sync explain PATH tells more")
+        return refuse(context, decision, "only its holder unlocks it; agent-sync explain PATH tells more")
     if context.json:
         context.data(list(decision.locks))
     elif not decision.locks:
@@ -126,22 +134,6 @@ def _unlock(context: Context, options: argparse.Namespace) -> int:
         whose = "" if dropped.holder == context.session.me.id else f" (of {dropped.holder})"
         context.say(f"unlocked {escape(dropped.path)}{whose}")
     return 0
-
-
-def _refuse(context: Context, conflict: Conflict, hint: str) -> int:
-    from agentsync.render.locks import refusal, sentence
-
-    now = context.runtime.now()
-    if context.json:
-        from agentsync.render.payload import refused
-
-        message = "; ".join(sentence(blocked, now) for blocked in conflict.blocked[:5])
-        context.data(refused(message, hint, conflict.blocked))
-    elif context.runtime.is_terminal(2):
-        context.refused("; ".join(sentence(b, now) for b in conflict.blocked[:5]), "  " + HELD, hint)
-    else:
-        context.refused(HELD, refusal(conflict.blocked, now), hint)
-    return 3
 
 
 def _locks(context: Context, _options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, locks, overview, setup
+from agentsync.cli import agents, care, locks, overview, setup, waiting
 
 EPILOG = """\
 examples:
@@ -36,6 +36,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As always, but `--wait` takes a value behind `=` only: what follows it may be a path."""
+        if args is not None and "--wait" in self._option_string_actions:
+            end = [*args, "--"].index("--")
+            args = [*("--wait=" if word == "--wait" else word for word in args[:end]), *args[end:]]
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Complain about a typing error."""
@@ -74,7 +81,7 @@ def build() -> argparse.ArgumentParser:
             parents=[common],
         )
 
-    for noun in (overview, locks, agents, setup, care):
+    for noun in (overview, locks, waiting, agents, setup, care):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser

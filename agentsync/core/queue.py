@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from agentsync.core.lease import Life, Presence
+    from agentsync.core.lease import Held, Life, Presence
     from agentsync.core.locks import Board, Request
     from agentsync.core.records import Agent, Lock, Mode
 
@@ -245,6 +245,12 @@ def answered(
             if agent in told and write.key == keys.notice(agent, stamp.revision):
                 told[agent] = [*write.record.body.splitlines(), *told[agent]]
     return (*writes, *drops, *notices(told, stamp))
+
+
+def dropped(writes: Iterable[Write], held: Iterable[Held]) -> list[Lock]:
+    """Which of the locks that were held these writes drop."""
+    gone = {write.key for write in writes if isinstance(write, Drop)}
+    return [one.lock for one in held if keys.lock(one.lock) in gone] if gone else []
 
 
 def _asks_for(request: Waiter, lock: Lock, all_worktrees: bool) -> bool:

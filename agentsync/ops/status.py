@@ -23,6 +23,8 @@ class Overview(Struct, frozen=True, kw_only=True, gc=False):
     unread: int
     """Notices that wait for the caller."""
     revision: int
+    waiting: int = 0
+    """How many are in line for something."""
 
 
 def overview(session: Session) -> Overview:
@@ -34,5 +36,6 @@ def overview(session: Session) -> Overview:
         agents=tuple(state.presences()),
         locks=tuple(locks.held(session)),
         unread=len(state.inbox(session.me.id)),
+        waiting=len(state.line()),
         revision=session.store.revision(),
     )

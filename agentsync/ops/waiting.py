@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentsync.core import keys, queue
 from agentsync.core.changes import Drop, Put, Stamp, Write
@@ -64,9 +65,7 @@ class GaveUp(Struct, frozen=True, gc=False):
     """Not empty: waiting would have closed this circle, so it never began."""
 
 
-def wait(
-    session: Session, want: Want, seconds: float, decide: Decide[T], commit: Commit[T]
-) -> T | GaveUp:
+def wait(session: Session, want: Want, seconds: float, decide: Decide[T], commit: Commit[T]) -> T | GaveUp:
     """Take something as soon as it is one's turn.
 
     Args:
@@ -102,9 +101,7 @@ def wait(
         raise
 
 
-def join(
-    session: Session, want: Want, seconds: float, decide: Decide[T], commit: Commit[T]
-) -> T | GaveUp | Place[T]:
+def join(session: Session, want: Want, seconds: float, decide: Decide[T], commit: Commit[T]) -> T | GaveUp | Place[T]:
     """Take it at once if nobody is ahead, else stand in line. The arguments are those of `wait`."""
     if not 0 <= seconds <= MAX_SECONDS and seconds != FOREVER:
         raise UsageError(f"{seconds} seconds cannot be waited", f"give 0 to {MAX_SECONDS}, or none for no limit")
@@ -140,39 +137,39 @@ def join(
         circle = tx.ask(lambda state, _: queue.cycle(state, [*line, waiter], me.id, everywhere))
         if circle or seconds == 0:
             return GaveUp(circle)
-        stamp = tx.stamp  # a repair may have come in between
-        key = keys.waiter(stamp.revision, me.id)
+        revision = tx.stamp.revision  # a repair may have come in between
+        waiter = replace(waiter, id=f"w-{revision}")
+        key = keys.waiter(revision, me.id)
         what = ", ".join(wanted.path for wanted in want.targets) or "a task"
         summary = f"{me.name} ({me.id}) waits for {what}"
         tx.commit("wait", summary, [Put(key, waiter), *gone(tx.state)])
-        return Place(session, key, waiter, stamp.revision, decide, commit)
+        return Place(session, key, waiter, decide, commit)
 
 
 def gone(state: State) -> tuple[Write, ...]:
     """Drops the records of those who left the line without a word. Whoever has the guard for a lock does that."""
     return tuple(
-        Drop(key)
-        for key, waiter in state.queue()
-        if waiter.wants != "release" and not state.is_in_line(key, waiter)
+        Drop(key) for key, waiter in state.queue() if waiter.wants != "release" and not state.is_in_line(key, waiter)
     )
 
 
 class Place(Generic[T]):
     """A place in line, from the event that laid the record until the one that drops it."""
 
-    def __init__(
-        self, session: Session, key: str, waiter: Waiter, revision: int, decide: Decide[T], commit: Commit[T]
-    ) -> None:
+    def __init__(self, session: Session, key: str, waiter: Waiter, decide: Decide[T], commit: Commit[T]) -> None:
         self.key = key
         self.waiter = waiter
-        self.revision = revision
-        """Of the event that laid the record."""
         self._session = session
         self._decide = decide
         self._commit = commit
         self._everywhere = session.store.config.worktrees == "deny"
         self._known: dict[str, Waiter] = {}
         self._beaten = waiter.created_at
+
+    @property
+    def revision(self) -> int:
+        """Of the event that laid the record."""
+        return keys.revision_of(self.waiter.id, "w") or 0
 
     def left(self) -> float:
         """Seconds until it gives up."""
@@ -232,13 +229,13 @@ class Place(Generic[T]):
         with session.store.transaction(session.me.id, session.timeout) as tx:
             line = tx.ask(lambda state, _: dict(state.queue()))
             me = tx.state.presence(self.waiter.agent)
+            if me is None or me.ended or me.status == "dead":
+                tx.commit("give-up", f"{self.waiter.agent} has gone and waits no longer", [self._drop])
+                raise _lost(f"{self.waiter.agent} has left the board")
             if self.key not in line:
                 if self.left() <= 0:
                     return GaveUp()  # somebody else saw it first
                 raise _lost("its record is gone")
-            if me is None or me.ended or me.status == "dead":
-                tx.commit("give-up", f"{self.waiter.agent} has gone and waits no longer", [self._drop])
-                raise _lost(f"{self.waiter.agent} has left the board")
             present = [waiter for key, waiter in line.items() if tx.state.is_in_line(key, waiter)]
             if queue.ahead(present, self.waiter, self._everywhere):
                 return None

@@ -31,6 +31,7 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     paint: Callable[[str, str], str] = _paint if colour else lambda text, _code: text
     lines = [
         f"{_count(len(board.agents), 'agent')}, {_count(len(board.locks), 'lock')}, revision {board.revision}"
+        + (f", {board.waiting} in line (agent-sync queue)" if board.waiting else "")
         + (f", {_count(board.unread, 'notice')} waiting for you" if board.unread else "")
     ]
     if not board.agents:
@@ -63,6 +64,8 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
         free = "" if held.live else ", free to take"
         reason = f": {escape(held.lock.reason, 80)}" if held.lock.reason else ""
         entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
+    if board.waiting:
+        entries.append(f"- {board.waiting} in line: agent-sync queue")
     if board.unread:
         entries.append(f"- {_count(board.unread, 'notice')} waiting")
     return _fit(head, entries, limit)

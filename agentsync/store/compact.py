@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.core import agents, keys
+from agentsync.core import agents, keys, queue
 from agentsync.core.changes import Drop
 from agentsync.store import log
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
@@ -55,6 +55,10 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
     mail = (pair for agent_id in state.inboxes() for pair in state.inbox(agent_id))
     old = [Drop(key) for key, message in mail if state.now - message.created_at > NOTICE_AGE]
+    waiting = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
+    gone = queue.dropped(writes, state.locks())
+    writes = queue.answered(state.queue(), gone, writes, tx.stamp, state.config.worktrees == "deny")
+    old += queue.lapsed(waiting, state.agent_ids(), state.now)
     tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old])
     orphans = _clear_tmp(store)
     _trim_activity(store)
