@@ -82,7 +82,7 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         priority=options.priority,
     )
     if isinstance(decision, Conflict):
-        return refuse(context, decision, _next_step(decision), waited=options.wait is not None)
+        return refuse(context, decision, _next_step(decision, options.paths), waited=options.wait is not None)
     if context.json:
         context.data(decision.locks[0] if len(decision.locks) == 1 else list(decision.locks))
         return 0
@@ -103,12 +103,15 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
     return 0
 
 
-def _next_step(conflict: Conflict) -> str:
+def _next_step(conflict: Conflict, paths: list[str]) -> str:
+    from agentsync.render.frame import quoted
+
+    path = (quoted(paths[0]) if len(paths) == 1 else None) or "PATH"
     if conflict.cycle:
         return "let go of what the others wait for (agent-sync unlock PATH), or work on something else"
     if not conflict.blocked:
-        return "join it: agent-sync lock --wait PATH"
-    return "wait for it: agent-sync lock --wait PATH; agent-sync explain PATH tells more"
+        return f"join it: agent-sync lock --wait {path}"
+    return f"wait for it: agent-sync lock --wait {path}; agent-sync explain {path} tells more"
 
 
 def _unlock(context: Context, options: argparse.Namespace) -> int:

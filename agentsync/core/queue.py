@@ -139,10 +139,9 @@ def decide(board: Board, line: Sequence[Waiter], me: Agent, request: Request, st
         agent_name=me.name,
         targets=missing(board, me.id, request),
         mode=request.mode,
-        priority=-MAX_PRIORITY,  # behind everybody
         created_at=stamp.now,
     )
-    others = ahead(line, waiter, request.all_worktrees)
+    others = sorted((w for w in line if contends(w, waiter, request.all_worktrees)), key=order)
     if not others:
         return decision
     return Conflict(blocked=decision.blocked if isinstance(decision, Conflict) else (), waiting=tuple(others))

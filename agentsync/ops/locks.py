@@ -93,9 +93,9 @@ def take(session: Session, request: Request) -> Granted | Conflict:
     """Decide and commit a request for locks. Those by hand do not pass anybody who is in line; edits do."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
         me = agents.ensure(session, tx)
-        if request.auto:
+        left: tuple[Write, ...] = ()
+        if request.auto or not tx.ask(lambda state, _: state.queue()):
             decision = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
-            left: tuple[Write, ...] = ()
         else:
             from agentsync.core import queue
             from agentsync.ops.waiting import gone
@@ -232,10 +232,10 @@ class Story(Struct, frozen=True, kw_only=True, gc=False):
     held: tuple[Held, ...]
     """Locks that touch the path, live or not, in whatever worktree."""
     verdict: Verdict
-    waiting: tuple[Waiter, ...]
-    """Who is in line for it."""
     events: tuple[Event, ...]
     """The last events that changed a lock on it, newest first."""
+    waiting: tuple[Waiter, ...] = ()
+    """Who is in line for it."""
 
 
 def explain(session: Session, path: str, count: int = 5) -> Story:
