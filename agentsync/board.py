@@ -73,6 +73,7 @@ class Board:
         ttl_minutes: int | None = None,
         reason: str | None = None,
         everywhere: bool = False,
+        wait: float | None = None,
     ) -> Granted | Conflict:
         """Lock all of some files, directories, patterns and `@resources`, or none.
 
@@ -82,12 +83,23 @@ class Board:
             ttl_minutes: Minutes after the last sign of life; None = the team's setting.
             reason: Why, for those who are refused.
             everywhere: In all worktrees.
+            wait: Seconds to stand in line for them, `float("inf")` for as long as it takes; None = be refused at once.
+
+        Returns:
+            After waiting, a conflict with a `cycle`, or one because the time was over.
 
         Raises:
+            agentsync.errors.GaveUpError: The place in line was lost.
             agentsync.errors.UsageError: A path, the reason or the time cannot be used.
         """
         decision = locks.lock(
-            self._session, paths, shared=shared, ttl_minutes=ttl_minutes, reason=reason, everywhere=everywhere
+            self._session,
+            paths,
+            shared=shared,
+            ttl_minutes=ttl_minutes,
+            reason=reason,
+            everywhere=everywhere,
+            wait=wait,
         )
         self._keep_small()
         return decision

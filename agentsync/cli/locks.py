@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from agentsync.cli.contested import add_wait, refuse
 from agentsync.core.locks import Conflict
 from agentsync.render.frame import escape
 
@@ -13,15 +14,13 @@ if TYPE_CHECKING:
 
     from agentsync.cli.context import Context
 
-HELD = "somebody else holds it; nothing was changed"
-
 
 def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
     lock = add_parser(
         "lock",
         "hold files, directories, patterns or resources: all of them, or none",
-        'lock src/api.py src/db/ --reason "new endpoint"\nlock "src/**/*.sql" --ttl 120\nlock @db-migrations',
+        'lock src/api.py src/db/ --reason "new endpoint"\nlock "src/**/*.sql" --ttl 120\nlock @db-migrations --wait=60',
     )
     _add_targets(lock)
     lock.add_argument("--reason", help="why, for those who are refused")
@@ -29,6 +28,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     lock.add_argument("--shared", action="store_true", help="beside other shared locks")
     lock.add_argument("--task", metavar="ID", help="the task it is for")
     lock.add_argument("--everywhere", action="store_true", help="in all worktrees")
+    add_wait(lock)
     lock.set_defaults(run=_lock)
 
     unlock = add_parser("unlock", "let go of locks", "unlock src/api.py\nunlock --all")
@@ -78,11 +78,11 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         reason=options.reason,
         task=options.task,
         everywhere=options.everywhere,
+        wait=options.wait,
+        priority=options.priority,
     )
     if isinstance(decision, Conflict):
-        return refuse(
-            context, decision, "agent-sync explain PATH tells more; agent-sync check PATH, whether it is free"
-        )
+        return refuse(context, decision, _next_step(decision, options.paths), waited=options.wait is not None)
     if context.json:
         context.data(decision.locks[0] if len(decision.locks) == 1 else list(decision.locks))
         return 0
@@ -101,6 +101,17 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         where = f"worktree {escape(held.lock.worktree)}" if held.lock.worktree else "the main worktree"
         context.warn(f"{held.lock.path} is also locked in {where}, by {held.lock.holder}")
     return 0
+
+
+def _next_step(conflict: Conflict, paths: list[str]) -> str:
+    from agentsync.render.frame import quoted
+
+    path = (quoted(paths[0]) if len(paths) == 1 else None) or "PATH"
+    if conflict.cycle:
+        return "let go of what the others wait for (agent-sync unlock PATH), or work on something else"
+    if not conflict.blocked:
+        return f"join it: agent-sync lock --wait {path}"
+    return f"wait for it: agent-sync lock --wait {path}; agent-sync explain {path} tells more"
 
 
 def _unlock(context: Context, options: argparse.Namespace) -> int:
@@ -126,23 +137,6 @@ def _unlock(context: Context, options: argparse.Namespace) -> int:
         whose = "" if dropped.holder == context.session.me.id else f" (of {dropped.holder})"
         context.say(f"unlocked {escape(dropped.path)}{whose}")
     return 0
-
-
-def refuse(context: Context, conflict: Conflict, hint: str) -> int:
-    """Say that somebody else holds it; the exit code is 3."""
-    from agentsync.render.locks import refusal, sentence
-
-    now = context.runtime.now()
-    if context.json:
-        from agentsync.render.payload import refused
-
-        message = "; ".join(sentence(blocked, now) for blocked in conflict.blocked[:5])
-        context.data(refused(message, hint, conflict.blocked))
-    elif context.runtime.is_terminal(2):
-        context.refused("; ".join(sentence(b, now) for b in conflict.blocked[:5]), "  " + HELD, hint)
-    else:
-        context.refused(HELD, refusal(conflict.blocked, now), hint)
-    return 3
 
 
 def _locks(context: Context, _options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, feed, locks, mail, overview, setup, tasks
+from agentsync.cli import agents, care, feed, locks, mail, overview, setup, tasks, waiting
 
 EPILOG = """\
 examples:
@@ -37,6 +37,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As always, but `--wait` takes a value behind `=` only: what follows it may be a path."""
+        if args is not None and "--wait" in self._option_string_actions:
+            end = [*args, "--"].index("--")
+            args = [*("--wait=" if word == "--wait" else word for word in args[:end]), *args[end:]]
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Complain about a typing error."""
@@ -75,7 +82,7 @@ def build() -> argparse.ArgumentParser:
             parents=[common],
         )
 
-    for noun in (overview, locks, tasks, mail, feed, agents, setup, care):
+    for noun in (overview, locks, waiting, tasks, mail, feed, agents, setup, care):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentsync.cli.contested import add_wait
 from agentsync.render.frame import escape
 
 if TYPE_CHECKING:
@@ -56,8 +57,11 @@ def add(add_parser: Add) -> None:
     claim.add_argument("--strict", action="store_true", help="lock all of its files, or do nothing")
     claim.set_defaults(run=_claim)
 
-    following = add_parser("claim-next", "claim the best task there is", "claim-next\nclaim-next --lock --json")
+    following = add_parser(
+        "claim-next", "claim the best task there is", "claim-next --lock\nclaim-next --wait=600 --json"
+    )
     following.add_argument("--lock", action="store_true", help="prefer one whose files are all free, and lock them")
+    add_wait(following)
     following.set_defaults(run=_claim_next)
 
     _add_verb(
@@ -210,7 +214,7 @@ def _claim(context: Context, options: argparse.Namespace) -> int:
 
     outcome = tasks.claim(context.session, options.task, lock=options.lock, strict=options.strict, force=options.force)
     if isinstance(outcome, Conflict):
-        from agentsync.cli.locks import refuse
+        from agentsync.cli.contested import refuse
 
         return refuse(context, outcome, "without --strict the free ones are locked; agent-sync explain PATH tells more")
     if isinstance(outcome, Refused):
@@ -219,11 +223,14 @@ def _claim(context: Context, options: argparse.Namespace) -> int:
 
 
 def _claim_next(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.errors import GaveUpError
     from agentsync.ops import tasks
 
-    outcome = tasks.claim_next(context.session, lock=options.lock)
+    outcome = tasks.claim_next(context.session, lock=options.lock, wait=options.wait or 0, priority=options.priority)
     if outcome is not None:
         return _claimed(context, outcome)
+    if options.wait:
+        raise GaveUpError("no task became available in that time", "agent-sync tasks shows who does what")
     if context.json:
         context.data({"kind": "none", "message": "No available tasks"})
     else:

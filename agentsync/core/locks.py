@@ -22,6 +22,9 @@ from agentsync.core.records import Agent, Lock, Mode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from agentsync.core.queue import Link
+    from agentsync.core.records import Waiter
+
 
 class Board(Protocol):
     """What decisions ask of the store."""
@@ -67,9 +70,13 @@ class Granted(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Conflict(Struct, frozen=True, kw_only=True, gc=False):
-    """Somebody else holds at least one; nothing was taken."""
+    """Somebody else holds at least one, or is in line for it; nothing was taken."""
 
     blocked: tuple[Blocked, ...]
+    waiting: tuple[Waiter, ...] = ()
+    """Who came earlier and waits for it."""
+    cycle: tuple[Link, ...] = ()
+    """Not empty: waiting would have closed this circle, so nobody waits."""
 
 
 class Released(Struct, frozen=True, kw_only=True, gc=False):

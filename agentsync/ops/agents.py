@@ -17,6 +17,8 @@ from agentsync.ops import identity
 from agentsync.store import activity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentsync.core.lease import Presence
     from agentsync.ops.session import Session
     from agentsync.store.state import State
@@ -123,7 +125,12 @@ def enlist(session: Session, tx: Transaction, name: str | None = None, role: str
     # First of all, so that at no instant somebody else finds himself alone on the board.
     writes.insert(0, Put(keys.agent(agent.id), agent))
     if present is None:
-        writes += agents.sweep(others, state.locks(), stamp)
+        swept = agents.sweep(others, state.locks(), stamp)
+        if swept:
+            from agentsync.core.queue import dropped
+
+            swept = answered(tx, dropped(swept, state.locks()), swept)
+        writes += swept
         writes += _catch_up(session, tx, others)  # after the sweep: it may lock what a dead agent held
     if known is not None and present is None:
         writes.append(Drop(keys.past_agent(agent.id)))
@@ -195,5 +202,16 @@ def end(session: Session, release_all: bool, continues: bool = False) -> tuple[L
         if found is None:
             return ()
         released, writes = agents.farewell(found.agent, tx.state.locks(), release_all, continues)
-        tx.commit("end", f"{found.agent.name} ({found.agent.id}) has ended", writes)
+        left = [Drop(key) for key, waiter in tx.state.queue() if waiter.agent == found.agent.id]
+        tx.commit("end", f"{found.agent.name} ({found.agent.id}) has ended", answered(tx, released, (*writes, *left)))
         return released
+
+
+def answered(tx: Transaction, gone: Sequence[Lock], writes: Sequence[Write]) -> tuple[Write, ...]:
+    """The writes of a transaction in which locks go, with word to those who had asked their holders for them."""
+    asked = tx.state.queue() if gone else []
+    if not asked:
+        return tuple(writes)
+    from agentsync.core import queue
+
+    return queue.answered(asked, gone, writes, tx.stamp, tx.state.config.worktrees == "deny")

@@ -56,7 +56,7 @@ def before(session: Session, path: str) -> Allowed | Refused:
     Raises:
         UsageError: It cannot be a path.
     """
-    session, target = _target(session, path)
+    session, target = located(session, path)
     config = session.store.config
     kind = config.class_of(target.path)
     if kind == "ignore":
@@ -93,7 +93,7 @@ def after(session: Session, path: str) -> Breach | None:
     Returns:
         What went wrong, or None.
     """
-    session, target = _target(session, path)
+    session, target = located(session, path)
     store, config = session.store, session.store.config
     if not store.exists() or not session.is_registered():
         from agentsync.ops import agents
@@ -123,7 +123,8 @@ def _binding(verdict: Verdict, kind: str) -> tuple[Blocked, ...]:
     return tuple(blocked for blocked in verdict.blocked if blocked.held.lock.mode == "exclusive")
 
 
-def _target(session: Session, path: str) -> tuple[Session, Target]:
+def located(session: Session, path: str) -> tuple[Session, Target]:
+    """What a file is called on its board, and the session there: that of the repository it lies in."""
     real = real_path(path, session.runtime.cwd)
     place: Place = locate_path(real, session.place, session.runtime.env)
     name = name_in(real, place)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from agentsync.core import locks
+from agentsync.core import keys, locks
+from agentsync.core.changes import Drop, Stamp
 from agentsync.core.locks import Conflict, Granted, Released, Request, Verdict
 from agentsync.core.paths import target_of
 from agentsync.core.policy import MAX_MINUTES
@@ -17,10 +19,13 @@ from agentsync.ops.session import resolve_targets
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from agentsync.core.changes import Write
     from agentsync.core.lease import Held
     from agentsync.core.paths import Target
-    from agentsync.core.records import Event, Lock
+    from agentsync.core.records import Agent, Event, Lock, Waiter
     from agentsync.ops.session import Session
+    from agentsync.store.state import State
+    from agentsync.store.store import Transaction
 
 MAX_TARGETS = 1000
 """Targets of one request: all of them are one event."""
@@ -39,6 +44,8 @@ def lock(
     reason: str | None = None,
     task: str | None = None,
     everywhere: bool = False,
+    wait: float | None = None,
+    priority: int = 0,
 ) -> Granted | Conflict:
     """Lock all of some files, directories, patterns and resources, or none.
 
@@ -51,8 +58,14 @@ def lock(
         reason: Why, for those who are refused.
         task: The task it is for.
         everywhere: Whether it binds in all worktrees.
+        wait: Seconds to stand in line for it; `waiting.FOREVER`; None = be refused at once.
+        priority: Points in line; each counts like having come a minute earlier.
+
+    Returns:
+        After waiting, a conflict without a `cycle` means that the time was over.
 
     Raises:
+        GaveUpError: The place in line was lost: the session has ended, or the state was deleted.
         UsageError: A path, the reason or the time cannot be used.
     """
     if reason is not None and len(reason) > MAX_REASON:
@@ -71,21 +84,58 @@ def lock(
         task=task,
         all_worktrees=config.worktrees == "deny",
     )
-    return take(session, request)
+    if wait is None:
+        return take(session, request)
+    return take_in_turn(session, request, wait, priority)
 
 
 def take(session: Session, request: Request) -> Granted | Conflict:
-    """Decide and commit a request for locks."""
+    """Decide and commit a request for locks. Those by hand do not pass anybody who is in line; edits do."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
         me = agents.ensure(session, tx)
-        decision = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
+        left: tuple[Write, ...] = ()
+        if request.auto or not tx.ask(lambda state, _: state.queue()):
+            decision = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
+        else:
+            from agentsync.core import queue
+            from agentsync.ops.waiting import gone
+
+            decision = tx.ask(lambda state, stamp: queue.decide(state, state.line(), me, request, stamp))
+            left = gone(tx.state)
         if isinstance(decision, Granted):
-            verb = "takeover" if decision.taken_over else "auto-lock" if request.auto else "lock"
-            what = ", ".join(granted.path for granted in decision.locks)
-            whose = ", ".join(sorted({f"{old.holder_name} ({old.holder})" for old in decision.taken_over}))
-            from_whom = f" from {whose}" if whose else ""
-            tx.commit(verb, f"{me.name} ({me.id}) locked {what}{from_whom}", decision.writes)
+            _commit(tx, me, decision, left)
         return decision
+
+
+def take_in_turn(session: Session, request: Request, seconds: float, priority: int = 0) -> Granted | Conflict:
+    """The same, standing in line for it: see `waiting.wait`."""
+    from agentsync.core import queue
+    from agentsync.ops import waiting
+
+    def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
+        decision = locks.decide(state, me, request, stamp)
+        return decision if isinstance(decision, Granted) else None
+
+    missing = queue.missing(session.store.state(), session.me.id, request)
+    want = waiting.Want(wants="locks", targets=missing, mode=request.mode, reason=request.reason, priority=priority)
+    outcome = waiting.wait(session, want, seconds, decide, _commit)
+    if isinstance(outcome, Granted):
+        return outcome
+    state = session.store.state()
+    known = state.presence(session.me.id)
+    in_the_way = known and queue.decide(state, state.line(), known.agent, request, Stamp(state.now, 0, ""))
+    found = in_the_way if isinstance(in_the_way, Conflict) else Conflict(blocked=())  # just now it has become free
+    return replace(found, cycle=outcome.cycle)
+
+
+def _commit(tx: Transaction, me: Agent, granted: Granted, left: tuple[Write, ...]) -> None:
+    """Make a grant happen, together with what else is to be written."""
+    verb = "takeover" if granted.taken_over else "auto-lock" if all(lock.auto for lock in granted.locks) else "lock"
+    what = ", ".join(lock.path for lock in granted.locks)
+    whose = ", ".join(sorted({f"{old.holder_name} ({old.holder})" for old in granted.taken_over}))
+    from_whom = f" from {whose}" if whose else ""
+    writes = agents.answered(tx, granted.taken_over, (*granted.writes, *left))
+    tx.commit(verb, f"{me.name} ({me.id}) locked {what}{from_whom}", writes)
 
 
 def unlock(
@@ -124,13 +174,24 @@ def _release(session: Session, targets: Iterable[Target], force: bool) -> Releas
             what = ", ".join(dropped.path for dropped in decision.locks)
             foreign = any(dropped.holder != me.id for dropped in decision.locks)
             verb = "force-unlock" if force and foreign else "unlock"
-            tx.commit(verb, f"{me.name} ({me.id}) released {what}", decision.writes)
+            writes = agents.answered(tx, decision.locks, decision.writes)
+            tx.commit(verb, f"{me.name} ({me.id}) released {what}", writes)
         return decision
 
 
 def release_exactly(session: Session, granted: Iterable[Lock]) -> Released | Conflict:
     """Give up locks by what they are, not by how they were typed. What is gone already is no error."""
     return _release(session, [target_of(lock) for lock in granted], force=False)
+
+
+def give_back(session: Session, granted: Iterable[Lock]) -> None:
+    """Give up those of some locks that are still what was granted. What was made of one since then stays held."""
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        kept = [lock for lock in granted if any(held.lock == lock for held in tx.state.at(target_of(lock)))]
+        drops = [Drop(keys.lock(lock)) for lock in kept]
+        what = ", ".join(lock.path for lock in kept)
+        writes = agents.answered(tx, kept, drops)
+        tx.commit("unlock", f"{session.me.id} released {what}", writes)
 
 
 def held(session: Session) -> list[Held]:
@@ -173,6 +234,8 @@ class Story(Struct, frozen=True, kw_only=True, gc=False):
     verdict: Verdict
     events: tuple[Event, ...]
     """The last events that changed a lock on it, newest first."""
+    waiting: tuple[Waiter, ...] = ()
+    """Who is in line for it."""
 
 
 def explain(session: Session, path: str, count: int = 5) -> Story:
@@ -183,6 +246,8 @@ def explain(session: Session, path: str, count: int = 5) -> Story:
         path: As typed.
         count: How many events to tell at most.
     """
+    from agentsync.core.paths import overlap
+    from agentsync.core.queue import target_from
     from agentsync.ops import feed
     from agentsync.store import log
 
@@ -194,5 +259,6 @@ def explain(session: Session, path: str, count: int = 5) -> Story:
         target=target,
         held=tuple(state.touching(target)),
         verdict=locks.judge_edit(state, session.me.id, target, everywhere),
+        waiting=tuple(w for w in state.line() if any(overlap(target_from(wanted), target) for wanted in w.targets)),
         events=tuple(events[:count]),
     )

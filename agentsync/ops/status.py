@@ -32,6 +32,8 @@ class Overview(Struct, frozen=True, kw_only=True, gc=False):
     unread: int
     """Messages that wait for the caller."""
     revision: int
+    waiting: int = 0
+    """How many are in line for something."""
 
 
 def overview(session: Session) -> Overview:
@@ -47,5 +49,6 @@ def overview(session: Session) -> Overview:
         task=current(session.me.id, you.presence.agent.task, [seen.task for seen in known]),
         decisions=tuple(decisions.listing(session)),
         unread=len(state.inbox(session.me.id)),
+        waiting=len(state.line()),
         revision=session.store.revision(),
     )

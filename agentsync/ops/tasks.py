@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from agentsync.core.changes import Write
     from agentsync.core.lease import Presence
     from agentsync.core.progress import Says
     from agentsync.core.records import Agent, Event, Task
@@ -216,24 +217,27 @@ def claim(
         return decision
 
 
-def claim_next(session: Session, *, lock: bool = False) -> Changed | None:
+def claim_next(session: Session, *, lock: bool = False, wait: float = 0, priority: int = 0) -> Changed | None:
     """Claim the best available task; None when there is none.
 
     Args:
         session: Whose.
         lock: Whether its files are locked in the same transaction; then one whose files are all free is preferred.
+        wait: Seconds to stand in line for one.
+        priority: In that line, a point counts like a minute of waiting.
     """
-    with session.store.transaction(session.me.id, session.timeout) as tx:
-        return claim_best(session, tx, agents.ensure(session, tx), lock)
+    from agentsync.ops import waiting
 
-
-def claim_best(session: Session, tx: Transaction, me: Agent, lock: bool) -> Changed | None:
-    """The same within a transaction."""
     request_of = (lambda task: _request(session, task)) if lock else None
-    decision = tx.ask(lambda state, stamp: claims.claim_next(state, me, stamp, request_of))
-    if decision is not None:
-        _commit(tx, me, "claim", decision)
-    return decision
+
+    def decide(state: State, stamp: Stamp, me: Agent) -> Changed | None:
+        return claims.claim_next(state, me, stamp, request_of)
+
+    def commit(tx: Transaction, me: Agent, changed: Changed, leaving: tuple[Write, ...]) -> None:
+        _commit(tx, me, "claim", replace(changed, writes=(*changed.writes, *leaving)))
+
+    outcome = waiting.wait(session, waiting.Want(wants="task", priority=priority), wait, decide, commit)
+    return None if isinstance(outcome, waiting.GaveUp) else outcome
 
 
 def _request(session: Session, task: Task) -> Request:

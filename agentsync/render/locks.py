@@ -53,14 +53,21 @@ def facts(blocked: Blocked, now: datetime) -> list[str]:
     return lines
 
 
-def refusal(blocked: Sequence[Blocked], now: datetime, width: int = 0) -> str:
-    """The framed facts of a refusal, each line at most `width` characters (0 = as long as it is)."""
+def refusal(blocked: Sequence[Blocked], now: datetime, width: int = 0, more: Sequence[str] = ()) -> str:
+    """The framed facts of a refusal, each line at most `width` characters (0 = as long as it is).
+
+    Args:
+        blocked: Whose locks are in the way.
+        now: The time.
+        width: Characters of a line.
+        more: Further lines, escaped.
+    """
     lines: list[str] = []
     for one in blocked[:_SHOWN]:
         lines += facts(one, now)
     if len(blocked) > _SHOWN:
         lines.append(f"and {len(blocked) - _SHOWN} more: agent-sync locks")
-    return framed(lines, width)
+    return framed([*lines, *more], width)
 
 
 def denial(path: str, blocked: Sequence[Blocked], now: datetime) -> str:
@@ -183,6 +190,10 @@ def story(told: Story, now: datetime) -> list[str]:
         lines.append(f"and {len(told.held) - _NAMED} more locks touch it: agent-sync locks")
     if not lines:
         lines.append(f"{path} is not locked")
+    if told.waiting:
+        from agentsync.render.queue import standing
+
+        lines += standing(told.waiting, now)
     if told.events:
         lines.append("last events:")
         lines += [f"  {event.rev}  {ago(event.at, now)}  {escape(event.summary, 200)}" for event in told.events]

@@ -12,12 +12,13 @@ from agentsync.render.frame import escape
 
 if TYPE_CHECKING:
     from agentsync.core.lease import Presence
-    from agentsync.core.locks import Blocked
+    from agentsync.core.locks import Conflict
     from agentsync.core.records import Message
     from agentsync.core.tasks import Changed, Refused
     from agentsync.errors import AgentSyncError
     from agentsync.ops.agents import Whoami
     from agentsync.ops.locks import Checked, Story
+    from agentsync.ops.requests import Standing
     from agentsync.ops.status import Overview
     from agentsync.ops.tasks import Seen
 
@@ -113,6 +114,20 @@ def error(problem: AgentSyncError) -> dict[str, Any]:
     return {"kind": "error", "code": problem.code, "message": escape(problem.message), "hint": escape(problem.hint)}
 
 
-def refused(message: str, hint: str, blocked: tuple[Blocked, ...]) -> dict[str, Any]:
-    """The JSON error object of a conflict, with the locks that are in the way."""
-    return {"kind": "error", "code": 3, "message": message, "hint": hint, "locks": [b.held.lock for b in blocked]}
+def refused(message: str, hint: str, conflict: Conflict, code: int) -> dict[str, Any]:
+    """The JSON error object of a conflict, with what is in the way: locks, those in line, and a circle of waits."""
+    return {
+        "kind": "error",
+        "code": code,
+        "message": message,
+        "hint": hint,
+        "locks": [b.held.lock for b in conflict.blocked],
+        "waiting": list(conflict.waiting),
+        "cycle": list(conflict.cycle),
+    }
+
+
+def place(answer: Standing) -> dict[str, Any]:
+    """One entry of `queue --json`: the record, whether somebody is behind it, and whom it waits for."""
+    record: dict[str, Any] = msgspec.to_builtins(answer.waiter)
+    return {**record, "live": answer.live, "behind": list(answer.behind)}

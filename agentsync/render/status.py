@@ -38,6 +38,7 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     paint: Callable[[str, str], str] = _paint if colour else lambda text, _code: text
     counts = [_count(len(board.agents), "agent"), _count(len(board.locks), "lock")]
     counts += [_count(len(board.tasks), "open task")] if board.tasks else []
+    counts += [f"{board.waiting} in line (agent-sync queue)"] if board.waiting else []
     counts += [f"revision {board.revision}"]
     counts += [f"{_count(board.unread, 'message')} waiting for you: agent-sync inbox"] if board.unread else []
     lines = [", ".join(counts)]
@@ -81,6 +82,7 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
         reason = f": {escape(held.lock.reason, 80)}" if held.lock.reason else ""
         entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
     entries += [f"- decision {decision(one, now, 120)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
+    entries += [f"- {board.waiting} in line: agent-sync queue"] if board.waiting else []
     entries += [tasks.line(seen, now) for seen in board.tasks if seen.task.id != board.task]
     return _fit(head, entries, limit)
 

@@ -23,7 +23,11 @@ MAX_BYTES = 1 << 24
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One thing an agent did. `verb` is edit, or warned: it was told of `holder`'s lock in another worktree."""
+    """One thing an agent did.
+
+    `verb` is edit; append: it added to the file under a lock that it gave back at once; or warned: it was told of
+    `holder`'s lock in another worktree.
+    """
 
     at: Time
     verb: str

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.core import agents, decisions, keys, messages, tasks
+from agentsync.core import agents, decisions, keys, messages, queue, tasks
 from agentsync.store import log
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
@@ -48,14 +48,18 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     archived = _fold(store)
     state = tx.state
     gone = agents.sweep(state.presences(), state.locks(), tx.stamp)
+    everywhere = state.config.worktrees == "deny"
+    writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
     inboxes = {agent_id: state.inbox(agent_id) for agent_id in state.inboxes()}
+    line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
     old = (
         *messages.prune(state.messages(), inboxes, state.agent_ids(), state.now),
         *tasks.outdated(state.tasks()),
         *decisions.outdated(state.decisions()),
+        *queue.lapsed(line, state.agent_ids(), state.now),
     )
     old = tuple(drop for drop in old if drop.key not in state.newer)
-    tx.commit("sweep", "tidied up after agents that are gone, and what is long done", (*gone, *old))
+    tx.commit("sweep", "tidied up after agents that are gone, and what is long done", (*writes, *old))
     orphans = _clear_tmp(store)
     _trim_activity(store)
     try:

@@ -19,7 +19,7 @@ from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileEr
 from agentsync.store import codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from agentsync.core.lease import Held, Life, Presence
     from agentsync.core.policy import Config
@@ -34,7 +34,7 @@ _HOLDER_MARK = "~"
 class State:
     """One look at the board. Make a new one for the next question: what was read is kept."""
 
-    def __init__(self, files: Files, now: datetime, config: Config, life_of: Callable[[Agent], Life]) -> None:
+    def __init__(self, files: Files, now: datetime, config: Config, life_of: Callable[[Agent | Waiter], Life]) -> None:
         self.now = now
         self.config = config
         self.damaged: dict[str, str] = {}
@@ -243,14 +243,35 @@ class State:
         """Ids of the agents that have something to be told."""
         return sorted(self._files.names("inbox"))
 
-    def queue(self) -> list[tuple[str, Waiter, datetime]]:
-        """Who waits, by revision, with the keys and the last sign of life (the file's mtime)."""
+    def queue(self, known: Mapping[str, Waiter] | None = None) -> list[tuple[str, Waiter]]:
+        """Who waits, and who asked a holder to let go, by revision, with the keys.
+
+        Args:
+            known: What was read earlier, by key: such a record never changes, so it is not read again.
+        """
+        known = known or {}
         found = []
         for name in self._names("queue"):
-            record = self._record(f"queue/{name}", Waiter)
-            if record is not None:
-                found.append((f"queue/{name}", record[0], _time(record[1])))
+            key = f"queue/{name}"
+            waiter = known.get(key)
+            if waiter is None and (record := self._record(key, Waiter)) is not None:
+                waiter = record[0]
+            if waiter is not None:
+                found.append((key, waiter))
         return found
+
+    def is_in_line(self, key: str, waiter: Waiter) -> bool:
+        """Whether somebody is behind a record of the queue."""
+        from agentsync.core import queue
+
+        life = self._life_of(waiter)
+        status = self._files.status(key) if life == "unknown" else None
+        seen = _time(status.st_mtime) if status else waiter.created_at
+        return queue.is_live(waiter, seen, life, self.presence(waiter.agent), self.now)
+
+    def line(self) -> list[Waiter]:
+        """Everybody who is in line."""
+        return [waiter for key, waiter in self.queue() if self.is_in_line(key, waiter)]
 
     def _names(self, folder: str) -> list[str]:
         return sorted(name for name in self._files.names(folder) if name.endswith(".json"))

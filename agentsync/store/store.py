@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Life
     from agentsync.core.policy import Config
+    from agentsync.core.records import Waiter
     from agentsync.runtime import Runtime
     from agentsync.store.locate import Place
 
@@ -120,8 +121,8 @@ class Store:
         """The newest revision."""
         return log.head(self.files, self._head)
 
-    def _life_of(self, agent: Agent) -> Life:
-        return self.runtime.life_of(agent.pid, agent.pid_start, agent.boot_id, agent.pid_ns)
+    def _life_of(self, process: Agent | Waiter) -> Life:
+        return self.runtime.life_of(process.pid, process.pid_start, process.boot_id, process.pid_ns)
 
     # ------------------------------------------------------------ writing
     @contextmanager

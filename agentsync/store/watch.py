@@ -95,6 +95,33 @@ class Follower:
                 wait = min(wait, max(last + timeout - time.monotonic(), 0.001))
             self._wake.wait(wait)
 
+    def moved(self, timeout: float) -> bool:
+        """Wait until the newest revision is another than the cursor, which then follows. No event is read.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether it is another one.
+        """
+        if not self._armed_at:
+            self._arm()
+        end = time.monotonic() + timeout
+        while not self._closed:
+            self._wake.clear()
+            head = log.head(self._files, self._cursor)
+            if head != self._cursor:  # also when it is smaller: the state was deleted
+                self._cursor = head
+                return True
+            if self._must_rearm():
+                self._arm()
+                continue
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            self._wake.wait(min(left, RECHECK_S if self._observer is not None else POLL_S))
+        return False
+
     # ------------------------------------------------------------ the watch
     def _arm(self) -> None:
         self._disarm()

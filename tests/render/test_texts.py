@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agentsync.clients import claude
 from agentsync.core.lease import Held, Presence
-from agentsync.core.locks import Blocked, Verdict
+from agentsync.core.locks import Blocked, Conflict, Verdict
 from agentsync.core.messages import select
 from agentsync.core.paths import Target
 from agentsync.core.records import Agent, Event, Lock, Message, Reader
@@ -462,7 +462,7 @@ def test_answers_are_json_with_the_words_as_they_were(name: str, reason: str) ->
         payload.whoami(board.you),
         payload.checked(Checked(target=target, verdict=verdict)),
         payload.story(Story(target=target, held=(one,), verdict=verdict, events=())),
-        payload.refused("m", "h", verdict.blocked),
+        payload.refused("m", "h", Conflict(blocked=verdict.blocked), 3),
     ]
     for answer in answers:
         assert isinstance(json.loads(payload.dump(answer)), dict)
