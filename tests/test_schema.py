@@ -28,9 +28,10 @@ from agentsync.core.changes import Put
 from agentsync.core.keys import agent as agent_key
 from agentsync.core.locks import Conflict, Granted
 from agentsync.core.paths import encode_target
-from agentsync.core.records import KINDS, Record
+from agentsync.core.progress import Says
+from agentsync.core.records import KINDS, Record, Wanted
 from agentsync.errors import DamagedRecordError, NewerRecordError
-from agentsync.ops import agents, care, install
+from agentsync.ops import agents, care, decisions, feed, install, mail, requests, tasks, waiting
 from agentsync.store import codec, setup
 from agentsync.store.activity import Line
 from agentsync.store.compact import KEEP
@@ -52,6 +53,7 @@ class StoryRuntime(ManualRuntime):
     """A machine on which nothing is random."""
 
     host = "build-7"
+    pid = 4300
     python = "/usr/bin/python3"
     drawn = 0
 
@@ -103,13 +105,22 @@ PLACES = {
     "lock-everywhere.json": "locks/VERSION.json",
     "lock-with-a-long-name.json": f"locks/{encode_target('file', LONG)}.json",
     "lock-in-a-worktree.json": "locks/worktrees/feature/src%2Fapp.py.json",
-    "message.json": "inbox/bob/{takeover}.json",
+    "task.json": "tasks/{task}.json",
+    "message.json": "messages/{told}.json",
+    "message-notice.json": "inbox/bob/{takeover}.json",
+    "message-to-all.json": "inbox/bob/later/{send}.json",
+    "message-request.json": "inbox/bob/{request}.json",
+    "decision.json": "decisions/{decision}.json",
+    "waiter.json": "queue/{wait}-cleo.json",
+    "waiter-request.json": "queue/{request}-claude-3d4e5f60.json",
     "installation.json": "installed/claude.json",
     "event-lock.json": "log/{lock}.json",
     "event-takeover.json": "log/{takeover}.json",
     "event-force-unlock.json": "log/{force-unlock}.json",
     "event-end.json": "log/{end}.json",
     "event-repair.json": "log/{repair}.json",
+    "event-claim-task.json": "log/{claim-task}.json",
+    "event-entry.json": "log/{log}.json",
     "activity.ndjson": "activity/cleo.ndjson",
 }
 """Where in the story's directory the fixtures stand; `{verb}` is the revision of the last event with this verb."""
@@ -127,6 +138,7 @@ def tell(scratch: Path) -> Story:
         return Player(StoryRuntime(world.clock, world.machine, env, str(cwd)), files)
 
     world.machine.start(4242, at=88123)
+    world.machine.start(4300, at=88200)
     ada = player(CLAUDE_CODE_SESSION_ID="7d3f5a0e-4c1b-4f6e-9a57-1b2c3d4e5f60", CLAUDE_PID="4242")
     bob, dan, erin = (player(AGENT_SYNC_ID=name) for name in ("bob", "dan", "erin"))
     cleo = player(linked, AGENT_SYNC_ID="cleo")
@@ -159,6 +171,7 @@ def tell(scratch: Path) -> Story:
     assert isinstance(ada.locks("README.md"), Granted)
     bob.locks("src/db.py")
     ada.unlocks("src/db.py", force=True)
+    _talk(ada, bob, cleo)
     (world.state / "locks/@db-migrations.json").write_bytes(bytes(80))
     assert isinstance(bob.locks("@db-migrations"), Conflict)
     setup.mark_neighbours(str(world.state))
@@ -172,11 +185,34 @@ def tell(scratch: Path) -> Story:
     return Story(world, world.state, samples)
 
 
+def _talk(ada: Player, bob: Player, cleo: Player) -> None:
+    """Work and words: a task, mail, a decision, an entry, somebody in line, a request."""
+    first = tasks.create(ada.session, Says(title="Login endpoint", description="POST /login", files=("src/api/",)))
+    second = tasks.create(bob.session, Says(title="Login form", priority=3, depends_on=(first.id,)))
+    tasks.claim(ada.session, first.id)
+    tasks.checkpoint(ada.session, first.id, "the route is there, the tests are missing")
+    tasks.note(bob.session, second.id, "waits for the endpoint")
+    told = mail.send(bob.session, "backend", "does the endpoint take JSON?")
+    mail.read_message(ada.session, told.id)
+    old = decisions.decide(bob.session, "Times are local")
+    decisions.decide(ada.session, "All times are UTC", supersedes=old.id)
+    feed.record(bob.session, "built the docs", files=["docs/guide.md"])
+    bob.locks("src/form.py")
+    requests.request(ada.session, "src/form.py", "two lines, then it is yours again")
+    mail.send(ada.session, "all", "the endpoint takes JSON only")
+    want = waiting.Want(wants="locks", targets=(Wanted(scope="file", path="src/form.py"),), reason="the cookie")
+    place = waiting.join(cleo.session, want, 600, lambda *_: None, lambda *_: None)
+    assert isinstance(place, waiting.Place)
+
+
 def _sample(world: World, place: str) -> bytes:
     """A file of the story, with the machine's paths and inode, and the installer's hash, replaced by fixed ones."""
     last: dict[str, str] = {}
     for path in sorted((world.state / "log").iterdir()):
         last[json.loads(path.read_bytes())["verb"]] = path.stem
+    titles = {json.loads(path.read_bytes())["title"]: path.stem for path in (world.state / "tasks").iterdir()}
+    last["task"] = titles["Login endpoint"]
+    last["told"] = min(path.stem for path in (world.state / "messages").iterdir())
     text = (world.state / place.format_map(last)).read_text("utf-8")
     for real, shown in ((world.root, "/home/ada/shop"), (world.root.parent, "/home/ada")):
         text = text.replace(str(real), shown)
@@ -233,6 +269,16 @@ SPOILED: dict[str, tuple[str, object]] = {
     "lock-version-is-zero.json": ("v", 0),
     "message-body-is-a-list.json": ("body", ["read the file again"]),
     "message-no-sender.json": ("from", GONE),
+    "message-reader-has-no-name.json": ("readers", [{"agent": "bob"}]),
+    "task-files-is-text.json": ("files", "src/api/"),
+    "task-no-title.json": ("title", GONE),
+    "task-owner-has-a-slash.json": ("owner", "../bob"),
+    "task-priority-is-text.json": ("priority", "high"),
+    "task-status-unknown.json": ("status", "halfway"),
+    "decision-no-author.json": ("by", GONE),
+    "decision-text-is-a-list.json": ("text", ["All times are UTC"]),
+    "waiter-target-has-no-path.json": ("targets", [{"scope": "file"}]),
+    "waiter-wants-unknown.json": ("wants", "tea"),
 }
 """Invalid fixtures: one field of the kind's main sample is gone or has another value."""
 
@@ -521,6 +567,7 @@ PLACEHOLDERS = {
     "<worktree>": r"[A-Za-z0-9._+@=,%-]+",
     "<id>": r"[a-z0-9][a-z0-9._-]*",
     "<holder>": r"[a-z0-9][a-z0-9._-]*",
+    "<task>": r"t-[a-z0-9]+",
     "<client>": r"[a-z]+",
     "<writer>": r"[A-Za-z0-9-]+",
     "<n>": r"\d+",
