@@ -21,6 +21,10 @@ SYSTEM = "agent-sync"
 """Sender of what the tool itself has to say. No agent can have this id: registration refuses it."""
 
 
+ALL = "all"
+"""The address of what is for everybody."""
+
+
 class Put(Struct, frozen=True, gc=False):
     """Write `record` at `key`, over whatever is there."""
 
@@ -66,6 +70,19 @@ def notices(lines: Mapping[str, Iterable[str]], stamp: Stamp) -> tuple[Put, ...]
         )
         puts.append(Put(keys.notice(agent_id, stamp.revision), message))
     return tuple(puts)
+
+
+def announcement(line: str, readers: Iterable[str], stamp: Stamp) -> tuple[Put, ...]:
+    """Something that everybody should know, and nobody needs at once: told with each reader's next prompt."""
+    message = Message(
+        id=f"n-{stamp.revision}",
+        sender=SYSTEM,
+        sender_name=SYSTEM,
+        to=ALL,
+        body="".join(c if c.isprintable() else " " for c in line),
+        created_at=stamp.now,
+    )
+    return tuple(Put(keys.later(reader, stamp.revision), message) for reader in readers)
 
 
 def merged(writes: Iterable[Write]) -> tuple[Write, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.core import keys
-from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.changes import Drop, Put, Stamp, Write, announcement
 from agentsync.core.records import Agent, Decision
 from agentsync.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from agentsync.core.lease import Presence
 
 MAX_TEXT = 2000
 """Characters of a decision: every new session is shown the newest."""
@@ -25,7 +27,7 @@ def current(decisions: Sequence[Decision]) -> list[Decision]:
     return [decision for decision in decisions if decision.id not in gone]
 
 
-def decide(known: Sequence[Decision], me: Agent, text: str, supersedes: str | None, stamp: Stamp) -> Put:
+def decide(known: Sequence[Decision], me: Agent, text: str, supersedes: str | None, stamp: Stamp) -> Decision:
     """Settle something.
 
     Raises:
@@ -43,10 +45,17 @@ def decide(known: Sequence[Decision], me: Agent, text: str, supersedes: str | No
             )
         if all(other.id != supersedes for other in known):
             raise NotFoundError(f"there is no decision {supersedes[:80]!r}", "agent-sync decisions lists them")
-    decision = Decision(
+    return Decision(
         id=f"d-{stamp.revision}", by=me.id, by_name=me.name, text=text, supersedes=supersedes, created_at=stamp.now
     )
-    return Put(keys.decision(stamp.revision), decision)
+
+
+def publish(decision: Decision, others: Iterable[Presence], stamp: Stamp) -> tuple[Write, ...]:
+    """Record it, and tell those who are here; who comes later finds it in the status."""
+    instead = f" instead of {decision.supersedes}" if decision.supersedes else ""
+    line = f"{decision.by_name} ({decision.by}) decided {decision.id}{instead}: {decision.text}"
+    readers = [other.agent.id for other in others if other.agent.id != decision.by and not other.is_gone]
+    return (Put(keys.decision(stamp.revision), decision), *announcement(line, readers, stamp))
 
 
 def outdated(decisions: Sequence[Decision]) -> tuple[Write, ...]:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import keys
-from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.changes import ALL, SYSTEM, Drop, Put, Stamp, Write
 from agentsync.core.records import Agent, Message, Reader
 from agentsync.errors import NotFoundError, UsageError
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agentsync.core.lease import Presence
-
-ALL = "all"
 
 MAX_BODY = 4000
 """Characters of a message: it goes into the context of every reader."""
@@ -89,6 +87,11 @@ def revision_of(message: Message) -> int:
 def is_directed(message: Message) -> bool:
     """Whether it is meant for its readers in particular. Such mail holds the end of a turn."""
     return message.directive or message.to != ALL
+
+
+def is_announcement(message: Message) -> bool:
+    """Whether it is the tool's word to everybody: it comes by itself, and is nobody's unread mail."""
+    return message.sender == SYSTEM and message.to == ALL
 
 
 # ---------------------------------------------------------------- sending

@@ -24,15 +24,13 @@ def decide(session: Session, text: str, supersedes: str | None = None) -> Decisi
         UsageError: The text is empty or too long.
         NotFoundError: There is no such decision, or something else superseded it already.
     """
-    from agentsync.core.records import Decision
-
     with session.store.transaction(session.me.id, session.timeout) as tx:
         me = agents.ensure(session, tx)
-        put = tx.ask(lambda state, stamp: decisions.decide(state.decisions(), me, text, supersedes, stamp))
-        assert isinstance(put.record, Decision)
+        decision = tx.ask(lambda state, stamp: decisions.decide(state.decisions(), me, text, supersedes, stamp))
+        writes = decisions.publish(decision, tx.state.presences(), tx.stamp)
         instead = f" instead of {supersedes}" if supersedes else ""
-        tx.commit("decision", f"{me.name} ({me.id}) decided {put.record.id}{instead}: {text.strip()}", (put,), "D")
-        return put.record
+        tx.commit("decision", f"{me.name} ({me.id}) decided {decision.id}{instead}: {decision.text}", writes, "D")
+        return decision
 
 
 def listing(session: Session, superseded: bool = False) -> list[Decision]:

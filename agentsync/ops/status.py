@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentsync.core.messages import is_announcement
 from agentsync.core.tasks import UNFINISHED, current
 from agentsync.ops import agents, decisions, locks, tasks
 
@@ -48,7 +49,7 @@ def overview(session: Session) -> Overview:
         tasks=tuple(seen for seen in known if seen.task.status in UNFINISHED),
         task=current(session.me.id, you.presence.agent.task, [seen.task for seen in known]),
         decisions=tuple(decisions.listing(session)),
-        unread=len(state.inbox(session.me.id)),
+        unread=sum(not is_announcement(message) for _, message in state.inbox(session.me.id)),
         waiting=len(state.line()),
         revision=session.store.revision(),
     )

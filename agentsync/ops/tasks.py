@@ -349,5 +349,6 @@ def _commit(tx: Transaction, me: Agent, verb: Verb | None, changed: Changed) -> 
     task = changed.task
     whom = f" to {task.owner_name} ({task.owner})" if verb == "handoff" else ""
     said = {"note": task.note, "checkpoint": task.checkpoint, "block": task.blocked_reason}.get(verb or "")
-    summary = f"{me.name} ({me.id}) {_DID[verb]} {task.id}{whom}: {said or task.title}"
+    locked = f", with {', '.join(lock.path for lock in changed.locks)}" if changed.locks else ""
+    summary = f"{me.name} ({me.id}) {_DID[verb]} {task.id}{whom}{locked}: {said or task.title}"
     tx.commit(tasks.COMMANDS[verb] if verb else "create-task", summary, changed.writes, "D", paths=task.files)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.core.changes import SYSTEM
-from agentsync.core.messages import ALL
+from agentsync.core.changes import ALL, SYSTEM
 from agentsync.render.frame import escape, framed, quoted
 from agentsync.render.times import ago
 
