@@ -127,11 +127,23 @@ def test_a_judgement_before_an_edit_loads_nothing_heavy(repo: Path, path: str) -
         assert not {name for name in ours(modules) if name.startswith("agentsync.render")}
 
 
-@pytest.mark.parametrize("event", ["session-start", "user-prompt-submit", "post-tool-use", "stop", "session-end"])
+@pytest.mark.parametrize(
+    "event", ["session-start", "user-prompt-submit", "post-tool-use", "post-tool-batch", "stop", "session-end"]
+)
 def test_no_other_event_loads_anything_heavy_either(repo: Path, event: str) -> None:
     modules = hook(repo, event, "mine.py" if event == "post-tool-use" else None)
     assert packages(modules) & NEVER_IN_A_HOOK == set()
     assert not {name for name in ours(modules) if name.startswith("agentsync.cli.")}
+
+
+@pytest.mark.parametrize("event", ["user-prompt-submit", "post-tool-batch", "stop"])
+def test_handing_over_mail_loads_nothing_heavy_either(repo: Path, event: str) -> None:
+    command = [sys.executable, "-P", "-m", "agentsync", "send", "--to", "claude-456789ab", "--message", "hello"]
+    subprocess.run(command, cwd=repo, env={"AGENT_SYNC_ID": "bob"}, check=True, capture_output=True)
+    modules = hook(repo, event)
+    assert "agentsync.core.messages" in modules
+    assert packages(modules) & NEVER_IN_A_HOOK == set()
+    assert not {name for name in ours(modules) if name.startswith(("agentsync.cli.", "agentsync.render.status"))}
 
 
 def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> None:
@@ -140,7 +152,14 @@ def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> Non
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["whoami"], 0), (["locks"], 0), (["lock", "free.py"], 0), (["lock", "held.py"], 3), (["check", "held.py"], 3)],
+    [
+        (["whoami"], 0),
+        (["locks"], 0),
+        (["lock", "free.py"], 0),
+        (["lock", "held.py"], 3),
+        (["check", "held.py"], 3),
+        (["inbox"], 0),
+    ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_command_loads_neither_the_guard_of_others_nor_the_watcher(repo: Path, words: list[str], code: int) -> None:

@@ -233,15 +233,16 @@ def advance(message: Message, agent_id: str, step: Step, stamp: Stamp) -> tuple[
 # ---------------------------------------------------------------- coming and going
 def catch_up(newest_first: Iterable[Message], agent: Agent, stamp: Stamp) -> tuple[Write, ...]:
     """What somebody who joins is told of what was said to all before."""
-    missed: list[Message] = []
+    recent: list[Message] = []
     for message in islice(newest_first, LOOKED_THROUGH):
-        if len(missed) == MAX_LATE or stamp.now - message.created_at > LATE:
+        if len(recent) == MAX_LATE or stamp.now - message.created_at > LATE:
             break
-        known = {message.sender, *(reader.agent for reader in message.readers)}
-        if message.to == ALL and agent.id not in known:
-            missed.append(message)
+        if message.to == ALL and message.sender != agent.id:
+            recent.append(message)
     writes = []
-    for message in reversed(missed):
+    for message in reversed(recent):
+        if any(reader.agent == agent.id for reader in message.readers):
+            continue  # it was here then
         reader = Reader(agent=agent.id, name=agent.name)
         joined = replace(message, readers=(*message.readers, reader))
         writes += [Put(keys.message(revision_of(message)), joined), _copy(message, agent.id)]

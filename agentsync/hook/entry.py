@@ -75,6 +75,8 @@ def _print(answer: Answer) -> None:
     Past Python's own buffers: what is left in them when the client has hung up makes the interpreter exit with 120.
     """
     if answer is not None:
+        if sys.stdout is None:
+            raise BrokenPipeError("standard output is closed")  # by now its number is that of another file, of ours
         import msgspec
 
         left = memoryview(msgspec.json.encode(answer) + b"\n")
@@ -256,6 +258,8 @@ def _open_here() -> Session:
 
 
 def _say(line: str) -> None:
+    if sys.stderr is None:
+        return  # closed when we began: its number may be that of a file of ours
     try:
         os.write(2, f"agent-sync: {line}\n".encode("utf-8", "backslashreplace"))
     except OSError:

@@ -48,6 +48,10 @@ def alone(root: Path, python: str, rounds: int) -> None:
         "alone: before an edit, session only in the payload": (unnamed, None),
         "alone: after an edit": (repo.ask("post-tool-use", edited), 5.0),
         "alone: prompt, nothing new": (repo.ask("user-prompt-submit", repo.payload("UserPromptSubmit", None)), 3.0),
+        "alone: after a batch of tools, nothing new": (
+            repo.ask("post-tool-batch", repo.payload("PostToolBatch", None)),
+            3.0,
+        ),
     }
     show("The gate, alone", SHELL, compare(shell(repo), cases, rounds))
 

@@ -172,6 +172,66 @@ def test_json_has_the_words_as_they_are_and_is_one_document(name: str, scenes: t
         assert json.loads(out)[key].isprintable()
 
 
+def writes(scene: Scene, word: str) -> None:
+    """Mallory writes to Alice, to all and to her role, and Alice to Mallory."""
+    scene.types("alice", "register", "--name", "Alice", "--role", "front")
+    scene.mallory(word)
+    for words in (
+        ["send", "--to", "Alice", "--message", word],
+        ["send", "--to", "all", "--message", f"hello {word}", "--urgent"],
+        ["directive", "front", word],
+    ):
+        assert scene.types("mallory", *words)[0] == 0
+    assert scene.types("alice", "send", "--to", "mallory", "--message", word, "--reply-to", "m-4")[0] == 0
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_mail_stays_on_its_line_and_in_the_frame(name: str, scenes: tuple[Scene, Scene]) -> None:
+    plain, hostile = scenes
+    for scene, word in ((plain, HARMLESS), (hostile, WORDS[name])):
+        writes(scene, word)
+    for words in (
+        ["inbox"],
+        ["sent"],
+        ["thread", "m-4"],
+        ["read-message", "m-4"],
+        ["read-message", "m-5"],
+        ["inbox", "--all"],
+        ["status", "--compact"],
+    ):
+        expected, said = plain.sees(*words), hostile.sees(*words)
+        assert only_text(said), words
+        assert len(said.split("\n")) == len(expected.split("\n")), words
+        assert outside(said) == outside(expected), words
+        assert CLOSE in said, words
+    for words in (["ack", "m-4"], ["send", "--to", "mallory", "--message", "x"], ["directive", "all", "x"]):
+        assert hostile.sees(*words) == plain.sees(*words), words
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_an_error_that_names_who_is_here_stays_in_its_lines(name: str, scenes: tuple[Scene, Scene]) -> None:
+    told = []
+    for scene, word in zip(scenes, (HARMLESS, WORDS[name]), strict=True):
+        writes(scene, word)
+        for words in (["send", "--to", "nobody", "--message", "x"], ["directive", word + "?", "x"], ["ack", word]):
+            code, out, err = scene.types("alice", *words)
+            assert code == 4
+            assert only_text(out + err)
+            told.append(len(err.split("\n")))
+    assert told[:3] == told[3:]
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_mail_in_json_has_the_words_as_they_are(name: str, scenes: tuple[Scene, Scene]) -> None:
+    import json
+
+    _, hostile = scenes
+    writes(hostile, WORDS[name])
+    first, second, third = json.loads(hostile.types("alice", "inbox", "--json")[1])
+    assert (first["body"], second["body"], third["body"]) == (WORDS[name], f"hello {WORDS[name]}", WORDS[name])
+    assert json.loads(hostile.types("alice", "read-message", first["id"], "--json")[1])["body"] == WORDS[name]
+
+
 def lapsed(scene: Scene, word: str) -> None:
     """Mallory's client locks, and is killed."""
     client = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

@@ -20,7 +20,7 @@ from invariants import check_replay, check_store
 from world import Player, World
 
 from agentsync.core.locks import Conflict, Granted, Released
-from agentsync.ops import edits, locks
+from agentsync.ops import agents, edits, locks, mail
 from agentsync.ops.session import Session, open_session
 
 if TYPE_CHECKING:
@@ -393,6 +393,72 @@ def test_who_registers_while_the_other_edits_alone_finds_the_edit_locked(world: 
         (_edit, lambda session: locks.lock(session, ["src/app.py"])),
         judge,
         limit=20_000,
+    )
+
+
+# ---------------------------------------------------------------- mail
+def _tell(session: Session) -> object:
+    with mail.delivery(session, "prompt", lambda _: 1, 9) as delivery:
+        return [message.body for message in delivery.messages]
+
+
+def waiting(player: Player) -> list[str]:
+    return [message.body for message in mail.inbox(player.session)]
+
+
+def test_two_hooks_of_one_agent_tell_a_message_once(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    bob.registers()
+    mail.send(alice.session, "bob", "hello")
+
+    def judge(_world: World, results: list[object]) -> None:
+        assert sorted(results, key=str) == [["hello"], []]
+        assert waiting(bob) == []
+
+    in_every_order(world, (bob, bob), (_tell, _tell), judge)
+
+
+def test_a_message_sent_during_a_delivery_is_told_with_it_or_waits(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    bob.registers()
+    mail.send(alice.session, "bob", "one")
+    outcomes = set()
+
+    def judge(_world: World, results: list[object]) -> None:
+        told = results[1]
+        assert isinstance(told, list)
+        outcomes.add(len(told))
+        assert [*told, *waiting(bob)] == ["one", "two"]
+
+    in_every_order(world, (alice, bob), (lambda session: mail.send(session, "all", "two"), _tell), judge)
+    assert outcomes == {1, 2}
+
+
+def test_a_message_is_read_or_told_in_the_same_moment_and_leaves_the_inbox_once(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    bob.registers()
+    message = mail.send(alice.session, "bob", "hello")
+
+    def judge(_world: World, results: list[object]) -> None:
+        (reader,) = mail.sent(alice.session)[0].readers
+        assert reader.read_at is not None
+        assert (reader.delivered_at is not None) == (results[0] == ["hello"])
+        assert waiting(bob) == []
+
+    in_every_order(world, (bob, bob), (_tell, lambda session: mail.read_message(session, message.id)), judge)
+
+
+def test_who_comes_while_a_broadcast_is_sent_hears_it_once(world: World) -> None:
+    """Either the sender sees the newcomer, or the newcomer finds the message."""
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.registers()
+
+    def judge(_world: World, _results: list[object]) -> None:
+        assert waiting(bob) == ["hello"]
+        assert [reader.agent for reader in mail.sent(alice.session)[0].readers] == ["bob"]
+
+    in_every_order(
+        world, (alice, bob), (lambda session: mail.send(session, "all", "hello"), agents.register), judge, limit=20_000
     )
 
 

@@ -21,13 +21,15 @@ from invariants import check_replay, check_store, history, plain
 from world import World
 
 from agentsync.core.locks import Conflict, Granted
-from agentsync.ops import care
+from agentsync.ops import care, mail
 from agentsync.ops.edits import Allowed
 from agentsync.store import log
 from agentsync.store.compact import KEEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from world import Player
 
     from agentsync.core.records import Event
 
@@ -134,6 +136,83 @@ def test_a_forced_unlock_comes_with_its_notice(world: World) -> None:
     bob.registers()
     kill_everywhere(world, lambda: bob.unlocks("src/app.py", force=True))
     assert list((world.state / "inbox/alice").iterdir())
+
+
+# ---------------------------------------------------------------- mail
+def correspondents(world: World) -> tuple[Player, Player, Player]:
+    players = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    for player in players:
+        player.registers()
+    return players
+
+
+def hear(player: Player, heard: Path, when: mail.When = "prompt") -> None:
+    """A hook that hands over what is due; what the client got is in `heard`."""
+    with mail.delivery(player.session, when, lambda _: 1, 2) as delivery, heard.open("a") as told:
+        told.writelines(f"{message.id}\n" for message in delivery.messages)  # of no store: nobody is killed at it
+
+
+def test_a_message_reaches_all_of_its_readers_or_none(world: World) -> None:
+    alice, bob, carol = correspondents(world)
+    done = kill_everywhere(world, lambda: mail.send(alice.session, "all", "hello"))
+    assert done.kills > 30
+    (message,) = mail.inbox(bob.session)
+    assert mail.inbox(carol.session) == [message]
+    readers = [reader.agent for reader in mail.sent(alice.session)[0].readers]
+    assert readers == ["bob", "carol", "next"], "the next writer joined later"
+
+
+def test_a_delivery_is_done_or_comes_again(world: World) -> None:
+    """However far the killed hook got, each message is waiting, or was handed over and is marked so."""
+    alice, bob, _ = correspondents(world)
+    heard = world.root / "heard"
+    one, two, three = (mail.send(alice.session, to, "hello").id for to in ("bob", "all", "bob"))
+    kill_everywhere(world, lambda: hear(bob, heard))
+    start = Snapshot(world.state)
+    assert [message.id for message in mail.inbox(bob.session)] == [two], "the directed ones came first"
+    for call in count(1):
+        start.restore()
+        heard.write_text("")
+        killed = kill_before(call, lambda: hear(bob, heard), only_changing=True)
+        world.agent("next").beats()  # finishes what was left over
+        waiting = [message.id for message in mail.inbox(bob.session)]
+        marked = [m.id for m in mail.sent(alice.session) if m.readers[0].delivered_at is not None]
+        assert (waiting, marked) in (([two], [one, three]), ([], [one, two, three])), f"killed before call {call}"
+        told = heard.read_text().split()
+        assert waiting or told == [two], f"marked, but never handed over: killed before call {call}"
+        hear(bob, heard)
+        assert two in heard.read_text().split()
+        assert mail.inbox(bob.session) == []
+        if not killed:
+            assert heard.read_text().split() == [two], "what was not killed is told once"
+            return
+
+
+def test_a_message_is_acknowledged_and_out_of_the_inbox_or_neither(world: World) -> None:
+    alice, bob, _ = correspondents(world)
+    message = mail.send(alice.session, "bob", "hello")
+    kill_everywhere(world, lambda: mail.ack(bob.session, message.id))
+    (reader,) = mail.sent(alice.session)[0].readers
+    assert reader.acked_at is not None
+    assert mail.inbox(bob.session) == []
+
+
+def test_a_new_session_inherits_all_of_the_mail_or_none(world: World) -> None:
+    alice = world.agent("alice")
+    old = world.client("11111111-1111-4111-8111-00000000aaaa", pid=4242)
+    new = world.client("22222222-2222-4222-8222-00000000bbbb", pid=4242)
+    old.registers()
+    sent = [mail.send(alice.session, to, "hello").id for to in (old.id, "all")]
+    old.ends(continues=True)
+    kill_everywhere(world, new.registers)
+    assert [message.id for message in mail.inbox(new.session)] == sent
+
+
+def test_a_newcomer_hears_the_last_broadcast_however_often_it_was_killed_on_arrival(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    message = mail.send(alice.session, "all", "hello")
+    kill_everywhere(world, bob.registers)
+    assert [waiting.id for waiting in mail.inbox(bob.session)] == [message.id]
 
 
 def test_a_damaged_lock_that_is_being_restored_protects_its_file_again(world: World) -> None:
@@ -366,6 +445,11 @@ STRACED: dict[str, tuple[Callable[[World, RealProcesses], object], tuple[str, ..
     "unlock": (lambda _, real: real.run("bob", "lock", "src/a.py", "docs/"), ("unlock", "--all")),
     "takeover": (_lapsed_by_death, ("lock", "src/app.py")),
     "gc": (_some_history, ("gc",)),
+    "send": (lambda _, real: real.run("alice", "heartbeat"), ("send", "--to", "all", "--message", "hello")),
+    "read-message": (
+        lambda _, real: real.run("bob", "send", "--to", "bob", "--message", "to myself"),
+        ("read-message", "m-2"),
+    ),
 }
 
 

@@ -18,7 +18,7 @@ import pytest
 from world import World, git
 
 from agentsync.core.records import Lock
-from agentsync.ops import care
+from agentsync.ops import care, mail
 from agentsync.store import activity, codec
 from agentsync.store.files import Files
 
@@ -29,7 +29,10 @@ ME = "claude-456789ab"
 
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "bash --posix": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
 
-EVENTS = ("pre-tool-use", "post-tool-use", "user-prompt-submit", "stop", "session-start", "session-end")
+EVENTS = (
+    *("pre-tool-use", "post-tool-use", "post-tool-batch"),
+    *("user-prompt-submit", "stop", "session-start", "session-end"),
+)
 
 MARK = "python was asked"
 
@@ -277,7 +280,7 @@ def test_a_repository_may_have_any_name(tmp_path: Path, shell: str, name: str) -
 
 
 # ---------------------------------------------------------------- news
-@pytest.mark.parametrize("event", ["user-prompt-submit", "stop"])
+@pytest.mark.parametrize("event", ["user-prompt-submit", "post-tool-batch", "stop"])
 def test_without_news_a_prompt_costs_no_python_and_counts_as_a_sign_of_life(board: Board, event: str) -> None:
     record = board.state / f"agents/{ME}.json"
     os.utime(record, (1000, 1000))
@@ -286,7 +289,7 @@ def test_without_news_a_prompt_costs_no_python_and_counts_as_a_sign_of_life(boar
     assert board.gate.run(event, payload=payload(event="Stop")).is_silent_yes
 
 
-@pytest.mark.parametrize("event", ["post-tool-use", "user-prompt-submit", "stop"])
+@pytest.mark.parametrize("event", ["post-tool-use", "post-tool-batch", "user-prompt-submit", "stop"])
 def test_news_start_python(board: Board, event: str) -> None:
     board.me.locks("src/app.py")
     board.me.locks("lib.py")
@@ -294,6 +297,24 @@ def test_news_start_python(board: Board, event: str) -> None:
     sent = payload(board.top / "src/app.py", "PostToolUse")
     assert board.gate.run(event, payload=sent, CLAUDE_CODE_SESSION_ID=SESSION).asked
     assert board.received == sent
+
+
+def test_a_broadcast_starts_python_with_the_next_prompt_and_not_before(board: Board) -> None:
+    board.me.locks("src/app.py")
+    mail.send(board.bob.session, "all", "hello")
+    board.ready()
+    sent = payload(board.top / "src/app.py", "PostToolUse")
+    for event in ("post-tool-use", "post-tool-batch", "stop"):
+        assert board.gate.run(event, payload=sent, CLAUDE_CODE_SESSION_ID=SESSION).is_silent_yes
+    assert board.gate.run("user-prompt-submit", payload=b"{}", CLAUDE_CODE_SESSION_ID=SESSION).asked
+    mail.send(board.bob.session, "all", "now", urgent=True)
+    for event in ("post-tool-use", "post-tool-batch", "stop"):
+        assert board.gate.run(event, payload=sent, CLAUDE_CODE_SESSION_ID=SESSION).asked
+
+
+def test_a_batch_of_any_size_is_let_through_unread(board: Board) -> None:
+    sent = payload(event="PostToolBatch", tool_calls=[{"tool_name": "Read", "tool_output": "\\u0000" * 100_000}])
+    assert board.gate.run("post-tool-batch", payload=sent, CLAUDE_CODE_SESSION_ID=SESSION).is_silent_yes
 
 
 def test_a_prompt_of_somebody_unknown_goes_to_python(board: Board) -> None:

@@ -29,7 +29,7 @@ from world import Clock, Machine, ManualRuntime, Player
 
 from agentsync.core.paths import encode
 from agentsync.errors import AgentSyncError
-from agentsync.ops import care
+from agentsync.ops import care, mail
 from agentsync.runtime import Runtime
 from agentsync.store.files import Files
 
@@ -253,6 +253,13 @@ class Play:
     def end(self, who: str, where: str, release_all: bool, continues: bool) -> None:
         self.player(who, where).ends(release_all, continues)
 
+    def write(self, who: str, where: str, to: str, urgent: bool) -> None:
+        mail.send(self.player(who, where).session, to, "words", urgent=urgent)
+
+    def listen(self, who: str, where: str, when: mail.When) -> None:
+        with mail.delivery(self.player(who, where).session, when, lambda _: 1, 2):
+            pass
+
     def wait(self, minutes: int) -> None:
         self.clock.now = min(self.clock.now + timedelta(minutes=minutes), datetime.now(UTC))
 
@@ -379,6 +386,8 @@ def stories(draw: st.DrawFn, target: str) -> list[tuple[Any, ...]]:
         st.tuples(st.just("register"), who, where),
         st.tuples(st.just("unlock"), who, where, anything),
         st.tuples(st.just("end"), somebody, where, st.booleans(), st.booleans()),
+        st.tuples(st.just("write"), who, where, st.sampled_from(["all", "all", ME]), flags),
+        st.tuples(st.just("listen"), who, where, st.sampled_from(["prompt", "turn", "stop"])),
         st.tuples(st.just("wait"), st.sampled_from([1, 9, 11, 16, 61, 130])),
         st.tuples(st.just("damage"), st.integers(0, 9), st.sampled_from(["empty", "cut", "nul"])),
         st.tuples(st.sampled_from(["configure", "configure", "restore"]), trees, st.sampled_from(CONFIGS)),
@@ -579,7 +588,9 @@ environments = st.fixed_dictionaries(
 )
 usual = st.sampled_from([{}, {"CLAUDE_CODE_SESSION_ID": SESSION}, {"CLAUDE_CODE_SESSION_ID": SESSION}])
 
-events = st.sampled_from(["pre-tool-use"] * 9 + ["post-tool-use", "user-prompt-submit", "stop"])
+events = st.sampled_from(
+    ["pre-tool-use"] * 9 + ["post-tool-use", "user-prompt-submit", "user-prompt-submit", "post-tool-batch", "stop"]
+)
 
 _serial = itertools.count()
 
