@@ -5,59 +5,17 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from world import ManualRuntime, Player, World, git
+from lines import in_line, joins
+from world import Player, World, git
 
-from agentsync.core import locks as core
-from agentsync.core import queue
-from agentsync.core.locks import Conflict, Granted, Request
-from agentsync.core.paths import Target
+from agentsync.core.locks import Conflict, Granted
 from agentsync.errors import GaveUpError, NotFoundError, UsageError
-from agentsync.ops import care, locks, requests, waiting
+from agentsync.ops import care, locks, requests
 from agentsync.ops.requests import Asked, Yours
-from agentsync.ops.waiting import FOREVER, GaveUp, Place, Want
-
-if TYPE_CHECKING:
-    from agentsync.core.changes import Stamp
-    from agentsync.core.records import Agent
-    from agentsync.store.state import State
-
-
-class Process(ManualRuntime):
-    """A runtime whose own process exists, until the test kills it."""
-
-    def __init__(self, player: Player, pid: int) -> None:
-        super().__init__(player.runtime.clock, player.runtime.machine, dict(player.runtime.env), player.runtime.cwd)
-        self._pid = pid
-
-    @property
-    def pid(self) -> int:
-        return self._pid
-
-
-def joins(player: Player, *paths: str, pid: int | None = None, seconds: float = FOREVER, priority: int = 0) -> Any:
-    """Stand in line for files; what `waiting.join` says."""
-    if pid is not None:
-        player.runtime.machine.start(pid)
-        player = Player(Process(player, pid), player.files)
-    targets = tuple(
-        Target(scope="dir" if path.endswith("/") else "file", path=path, worktree=player.session.place.worktree)
-        for path in paths
-    )
-    request = Request(targets=targets, ttl_s=3600)
-
-    def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
-        decision = core.decide(state, me, request, stamp)
-        return decision if isinstance(decision, Granted) else None
-
-    want = Want(wants="locks", targets=tuple(map(queue.wanted, targets)), priority=priority)
-    return waiting.join(player.session, want, seconds, decide, locks.commit_grant)
-
-
-def in_line(world: World) -> list[str]:
-    return [path.stem.partition("-")[2] for path in sorted((world.state / "queue").glob("*.json"))]
+from agentsync.ops.waiting import FOREVER, GaveUp, Place
 
 
 def told(player: Player) -> list[str]:
