@@ -74,6 +74,16 @@ def test_a_refused_lock_changes_nothing(repo: Path) -> None:
     assert names(alice.locks()) == [("src/app.py", "alice")]
 
 
+def test_a_lock_can_be_waited_for(repo: Path) -> None:
+    bob = board(repo, "bob")
+    bob.lock("src/app.py")
+    assert isinstance(board(repo).lock("src/app.py", wait=0), agentsync.Conflict)
+    letting_go = threading.Timer(0.2, bob.unlock, ("src/app.py",))
+    letting_go.start()
+    assert isinstance(board(repo).lock("src/app.py", wait=30), agentsync.Granted)
+    letting_go.join()
+
+
 def test_unlocking_says_what_was_unlocked(repo: Path) -> None:
     alice, bob = board(repo), board(repo, "bob")
     alice.lock("src/app.py", "@db")

@@ -156,9 +156,13 @@ def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> Non
         (["whoami"], 0),
         (["locks"], 0),
         (["lock", "free.py"], 0),
+        (["lock", "--wait", "free.py"], 0),
         (["lock", "held.py"], 3),
         (["check", "held.py"], 3),
         (["inbox"], 0),
+        (["queue"], 0),
+        (["request", "held.py"], 0),
+        (["append", "log.txt", "--content", "x"], 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -166,6 +170,12 @@ def test_a_command_loads_neither_the_guard_of_others_nor_the_watcher(repo: Path,
     modules = loaded("-m", "agentsync", *words, cwd=repo, code=code, CLAUDE_CODE_SESSION_ID=SESSION)
     assert packages(modules) & NEVER_IN_A_COMMAND == set()
     assert not {name for name in ours(modules) if name.startswith("agentsync.hook")}
+
+
+def test_who_asks_while_nobody_is_in_line_does_not_load_the_line(repo: Path) -> None:
+    for path, code in (("free.py", 0), ("held.py", 3)):
+        modules = ours(loaded("-m", "agentsync", "lock", path, cwd=repo, code=code, CLAUDE_CODE_SESSION_ID=SESSION))
+        assert not modules & {"agentsync.core.queue", "agentsync.ops.waiting"}
 
 
 def test_the_hook_command_does_not_go_through_the_command_line(repo: Path) -> None:

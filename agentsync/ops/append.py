@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TTL_S = 60
 """Seconds until the lock of an append that died is free, should nobody be able to prove its death."""
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 class Appended(Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="appended"):
@@ -56,9 +56,9 @@ def append(
         UsageError: It is no path of a regular file.
         UnusableError: The disk is full; nothing was added.
     """
-    if path.endswith("/"):
-        raise UsageError(f"{path} is a directory", "name a file")
     file = real_path(path, session.runtime.cwd)
+    if path.endswith("/") or not _may_be_a_file(file):
+        raise UsageError(f"{file} is no file and cannot be one", "name a regular file")
     session, target = edits.located(session, path)
     config = session.store.config
     everywhere = config.worktrees == "deny"
@@ -83,22 +83,24 @@ def append(
         give_back(session, decision.locks)
 
 
+def _may_be_a_file(file: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(file).st_mode)
+    except FileNotFoundError:
+        return True
+    except NotADirectoryError:
+        return False
+
+
 def _write(session: Session, file: str, name: str, text: bytes, newline: bool) -> Appended:
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    fd = os.open(file, _FLAGS, 0o666)
     try:
-        os.makedirs(os.path.dirname(file), exist_ok=True)
-        fd = os.open(file, _FLAGS, 0o666)
-    except OSError as error:
-        if error.errno in (errno.EISDIR, errno.ENXIO, errno.ENOTDIR, errno.EEXIST):
-            raise UsageError(f"{file} is not a regular file, or lies below one", "name a file") from None
-        raise
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise UsageError(f"{file} is not a regular file", "name a file")
+        size = os.fstat(fd).st_size
         if newline:
-            unfinished = status.st_size > 0 and os.pread(fd, 1, status.st_size - 1) != b"\n"
+            unfinished = size > 0 and os.lseek(fd, size - 1, os.SEEK_SET) >= 0 and os.read(fd, 1) != b"\n"
             text = (b"\n" if unfinished else b"") + text + (b"" if text.endswith(b"\n") else b"\n")
-        _add(fd, file, text, status.st_size)
+        _add(fd, file, text, size)
     finally:
         os.close(fd)
     if session.is_registered():

@@ -103,7 +103,7 @@ def take(session: Session, request: Request) -> Granted | Conflict:
             decision = tx.ask(lambda state, stamp: queue.decide(state, state.line(), me, request, stamp))
             left = gone(tx.state)
         if isinstance(decision, Granted):
-            _commit(tx, me, decision, left)
+            commit_grant(tx, me, decision, left)
         return decision
 
 
@@ -118,7 +118,7 @@ def take_in_turn(session: Session, request: Request, seconds: float, priority: i
 
     missing = queue.missing(session.store.state(), session.me.id, request)
     want = waiting.Want(wants="locks", targets=missing, mode=request.mode, reason=request.reason, priority=priority)
-    outcome = waiting.wait(session, want, seconds, decide, _commit)
+    outcome = waiting.wait(session, want, seconds, decide, commit_grant)
     if isinstance(outcome, Granted):
         return outcome
     state = session.store.state()
@@ -128,7 +128,7 @@ def take_in_turn(session: Session, request: Request, seconds: float, priority: i
     return replace(found, cycle=outcome.cycle)
 
 
-def _commit(tx: Transaction, me: Agent, granted: Granted, left: tuple[Write, ...]) -> None:
+def commit_grant(tx: Transaction, me: Agent, granted: Granted, left: tuple[Write, ...]) -> None:
     """Make a grant happen, together with what else is to be written."""
     verb = "takeover" if granted.taken_over else "auto-lock" if all(lock.auto for lock in granted.locks) else "lock"
     what = ", ".join(lock.path for lock in granted.locks)

@@ -184,4 +184,5 @@ def _holders(state: State, me: Agent, target: Target) -> tuple[list[Lock], tuple
         for held in state.touching(target)
         if held.live and (everywhere or reach_overlap(target, target_of(held.lock)))
     ]
-    return [lock for lock in live if lock.holder == me.id], tuple(lock for lock in live if lock.holder != me.id)
+    others = sorted((lock for lock in live if lock.holder != me.id), key=lambda lock: lock.holder)
+    return [lock for lock in live if lock.holder == me.id], tuple(others)

@@ -176,6 +176,8 @@ class Follower:
 
 def _observe(directory: str, wake: threading.Event) -> object:
     """A running watchdog observer that sets `wake` on every change of names in `directory`."""
+    import logging
+
     from watchdog.events import FileCreatedEvent, FileMovedEvent, FileSystemEvent, FileSystemEventHandler
     from watchdog.observers import Observer
 
@@ -183,6 +185,10 @@ def _observe(directory: str, wake: threading.Event) -> object:
         def on_any_event(self, event: FileSystemEvent) -> None:
             wake.set()
 
+    # It would complain on stderr about every observer that is stopped in the wrong moment.
+    logger = logging.getLogger("watchdog")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
     observer = Observer()
     observer.schedule(Waker(), directory, recursive=False, event_filter=[FileCreatedEvent, FileMovedEvent])
     observer.start()

@@ -32,6 +32,7 @@ COMMANDS = [
     *("init", "install", "uninstall", "status", "lock", "unlock", "locks", "check", "explain"),
     *("send", "directive", "inbox", "read-message", "ack", "thread", "sent"),
     *("register", "heartbeat", "whoami", "gc", "doctor", "demo"),
+    *("queue", "request", "refuse", "append"),
 ]
 """All but `hook`, which speaks the client's language."""
 
@@ -113,6 +114,24 @@ USAGE: list[list[str]] = [
     ["lock", "a.py", "--reason"],
     ["lock", "a.py", "--reason", "x" * 501],
     ["lock", "a/*/../b"],
+    ["lock", "--wait"],
+    ["lock", "a.py", "--wait=x"],
+    ["lock", "a.py", "--wait=-1"],
+    ["lock", "a.py", "--wait=nan"],
+    ["lock", "a.py", "--wait=inf"],
+    ["lock", "a.py", "--wait=1e9"],
+    ["lock", "a.py", "--wait", "--priority", "x"],
+    ["lock", "a.py", "--wait", "--priority", "1001"],
+    ["request"],
+    ["request", ""],
+    ["refuse", "m-1"],
+    ["refuse", "m-1", "--reason", ""],
+    ["append"],
+    ["append", "", "--content", "x"],
+    ["append", "src/", "--content", "x"],
+    ["append", "src", "--content", "x"],
+    ["append", "src/app.py/x", "--content", "x"],
+    ["append", "/dev/null", "--content", "x"],
     ["lock", "x" * 5000],
     ["lock", "a\0b"],
     ["unlock"],
@@ -219,6 +238,9 @@ JSON_ANSWERS: list[tuple[list[str], str | None]] = [
     (["sent"], None),
     (["gc"], "compaction"),
     (["doctor"], "diagnosis"),
+    (["lock", "--wait", "a.py"], "lock"),
+    (["queue"], None),
+    (["append", "a.txt", "--content", "x"], "appended"),
 ]
 
 
@@ -241,7 +263,7 @@ def test_every_answer_can_be_json(words: list[str], kind: str | None, made: bool
 
 
 def test_the_list_of_json_answers_has_every_command() -> None:
-    assert {words[0] for words, _ in JSON_ANSWERS} == set(COMMANDS) - {"demo", *NEED_A_MESSAGE}, (
+    assert {words[0] for words, _ in JSON_ANSWERS} == set(COMMANDS) - {"demo", "request", "refuse", *NEED_A_MESSAGE}, (
         "they have tests of their own"
     )
 
@@ -297,6 +319,46 @@ def test_a_refused_lock_in_json_names_the_locks_in_the_way(shell: Shell) -> None
     assert [(lock["kind"], lock["path"], lock["holder"]) for lock in said.json["locks"]] == [("lock", "src/", "bob")]
 
 
+def test_a_wait_takes_its_seconds_behind_an_equals_sign_and_stands_anywhere(shell: Shell) -> None:
+    for words in (
+        ["--wait", "a.py"],
+        ["a.py", "--wait"],
+        ["--wait=5", "a.py"],
+        ["a.py", "--wait=0.5"],
+        ["a.py", "--wait=0"],
+    ):
+        assert shell.types("lock", *words).code == 0, words
+    assert [lock["path"] for lock in shell.types("locks", "--json").json] == ["a.py"]
+    assert shell.types("lock", "--", "--wait").out.startswith("locked --wait ")
+
+
+def test_who_gave_up_waiting_is_told_who_holds_it(shell: Shell) -> None:
+    shell.types("lock", "a.py", agent="bob")
+    said = shell.types("lock", "a.py", "--wait=0", "--json")
+    is_error(said, 5)
+    assert [lock["holder"] for lock in said.json["locks"]] == ["bob"]
+    assert (said.json["waiting"], said.json["cycle"]) == ([], [])
+    said = shell.types("append", "a.py", "--wait=0", "--content", "x")
+    assert said.code == 5
+    assert "holder: bob (bob)" in said.err
+    assert "agent-sync append --wait FILE" in said.err
+
+
+def test_asking_for_a_lock_and_being_refused(shell: Shell) -> None:
+    is_error(shell.types("request", "a.py", "--json"), 4)
+    shell.types("lock", "a.py", agent="bob")
+    asked = shell.types("request", "a.py", "--message", "soon?", "--json").json
+    assert (asked["kind"], asked["wants"], asked["agent"]) == ("waiter", "release", "alice")
+    assert shell.types("request", "a.py").out == f"{asked['id']}: bob was asked before; you will be told\n"
+    (listed,) = shell.types("queue", "--json").json
+    assert {**listed, "live": 0, "behind": 0} == {**asked, "live": 0, "behind": 0}
+    assert [link["of"] for link in listed["behind"]] == ["bob"]
+    is_error(shell.types("refuse", asked["id"], "--reason", "no", "--json"), 4)
+    assert shell.types("refuse", asked["id"], "--reason", "no", "--json", agent="bob").json == asked
+    assert shell.types("queue").out == "nobody waits\n"
+    assert shell.types("request", "a.py", agent="bob").out == "nothing to ask for: a.py is yours\n"
+
+
 def test_a_refused_unlock_in_json(shell: Shell) -> None:
     shell.types("lock", "a.py", agent="bob")
     said = shell.types("unlock", "a.py", "--json")
@@ -331,6 +393,9 @@ WORDS = {
     "read-message": ["read-message", "m-1"],
     "ack": ["ack", "m-1"],
     "thread": ["thread", "m-1"],
+    "request": ["request", "a.py"],
+    "refuse": ["refuse", "m-1", "--reason", "x"],
+    "append": ["append", "a.txt", "--content", "x"],
 }
 
 

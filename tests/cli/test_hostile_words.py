@@ -137,6 +137,39 @@ def test_words_stay_on_their_line_and_in_the_frame(name: str, scenes: tuple[Scen
         assert CLOSE in said, words
 
 
+@pytest.mark.parametrize("name", LOUDEST)
+def test_who_waits_says_nothing_outside_the_frame(name: str, scenes: tuple[Scene, Scene]) -> None:
+    """Mallory waits for what Alice holds, for a reason, and asks her for it."""
+    from lines import stand
+    from msgspec.structs import replace
+
+    from agentsync.core.changes import Put
+    from agentsync.ops.session import open_session
+    from agentsync.runtime import Runtime
+
+    plain, hostile = scenes
+    for scene, word in ((plain, HARMLESS), (hostile, WORDS[name])):
+        scene.types("alice", "lock", "src/app.py")
+        scene.mallory(word, "other.py")
+        scene.types("mallory", "request", "src/app.py", "--message", word)
+        session = open_session(Runtime(env={"AGENT_SYNC_ID": "mallory"}, cwd=str(scene.root)))
+        place = stand(session, "src/app.py", "free.py")
+        with session.store.transaction("mallory") as tx:
+            tx.commit("note", "a reason", [Put(place.key, replace(place.waiter, reason=word))])
+    for words in (
+        ["queue"],
+        ["explain", "src/app.py"],
+        ["lock", "free.py"],
+        ["lock", "--wait", "other.py"],
+        ["status"],
+    ):
+        expected, said = plain.sees(*words), hostile.sees(*words)
+        assert only_text(said), words
+        assert len(said.split("\n")) == len(expected.split("\n")), words
+        assert outside(said) == outside(expected), words
+        assert CLOSE in said, words
+
+
 @pytest.mark.parametrize("name", WORDS)
 def test_a_hostile_path_stays_on_its_line_and_in_the_frame(name: str, scenes: tuple[Scene, Scene]) -> None:
     plain, hostile = scenes

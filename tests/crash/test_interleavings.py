@@ -17,11 +17,13 @@ from crash.schedules import BatonFiles, Run, Schedule, Step, dependent, explore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from invariants import check_replay, check_store
+from lines import in_line, joins, stand, with_process
 from world import Player, World
 
 from agentsync.core.locks import Conflict, Granted, Released
 from agentsync.ops import agents, edits, locks, mail
 from agentsync.ops.session import Session, open_session
+from agentsync.ops.waiting import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -278,6 +280,106 @@ def test_who_asks_while_another_lets_go_is_refused_or_granted_and_nobody_holds_i
         judge,
     )
     assert outcomes == {"Granted", "Conflict"}
+
+
+# ---------------------------------------------------------------- waiting
+def _looks(place: Place[Granted]) -> Act:
+    """Somebody in line looks whether it is its turn, as the session that the schedule gives it."""
+
+    def act(session: Session) -> object:
+        return Place(session, place.key, place.waiter, place._decide, place._commit).look()
+
+    return act
+
+
+def test_who_joins_while_the_holder_lets_go_has_it_or_stands_in_line(world: World) -> None:
+    alice, bob = world.agent("alice"), with_process(world.agent("bob"), 70)
+    alice.locks("a")
+    bob.registers()
+    outcomes = set()
+
+    def judge(world: World, results: list[object]) -> None:
+        outcomes.add(type(results[1]).__name__)
+        held, waits = bob.holds(), in_line(world)
+        assert (held, waits) == ((["a"], []) if isinstance(results[1], Granted) else ([], ["bob"]))
+        if isinstance(results[1], Place):
+            assert isinstance(results[1].revision, int)
+            assert _looks(results[1])(bob.session) is not None, "it was let go of, and nobody else is in line"
+
+    in_every_order(
+        world, (alice, bob), (lambda session: locks.unlock(session, ["a"]), lambda session: stand(session, "a")), judge
+    )
+    assert outcomes == {"Granted", "Place"}
+
+
+def test_who_looks_while_the_holder_lets_go_is_granted_now_or_next_time(world: World) -> None:
+    alice, bob = world.agent("alice"), with_process(world.agent("bob"), 70)
+    alice.locks("a")
+    place = joins(bob, "a")
+    outcomes = set()
+
+    def judge(world: World, results: list[object]) -> None:
+        outcomes.add(type(results[1]).__name__)
+        granted = isinstance(results[1], Granted)
+        assert (bob.holds(), in_line(world)) == ((["a"], []) if granted else ([], ["bob"]))
+        assert granted or isinstance(_looks(place)(bob.session), Granted), "a release is never missed"
+
+    in_every_order(world, (alice, bob), (lambda session: locks.unlock(session, ["a"]), _looks(place)), judge)
+    assert outcomes == {"Granted", "NoneType"}
+
+
+def test_of_two_who_look_at_once_the_first_in_line_is_granted(world: World) -> None:
+    alice, bob, carol = (
+        world.agent("alice"),
+        with_process(world.agent("bob"), 70),
+        with_process(world.agent("carol"), 71),
+    )
+    alice.locks("a")
+    first, second = joins(bob, "a"), joins(carol, "a")
+    alice.unlocks("a")
+
+    def judge(world: World, results: list[object]) -> None:
+        assert isinstance(results[0], Granted)
+        assert results[1] is None
+        assert (bob.holds(), carol.holds(), in_line(world)) == (["a"], [], ["carol"])
+
+    in_every_order(world, (bob, carol), (_looks(first), _looks(second)), judge)
+
+
+def test_one_gives_up_while_the_other_looks_and_the_other_is_granted_in_the_end(world: World) -> None:
+    alice, bob, carol = (
+        world.agent("alice"),
+        with_process(world.agent("bob"), 70),
+        with_process(world.agent("carol"), 71),
+    )
+    alice.locks("a")
+    first, second = joins(bob, "a"), joins(carol, "a")
+    alice.unlocks("a")
+
+    def leave(session: Session) -> object:
+        Place(session, first.key, first.waiter, first._decide, first._commit).leave()
+        return None
+
+    def judge(world: World, results: list[object]) -> None:
+        if results[1] is None:
+            assert isinstance(_looks(second)(carol.session), Granted)
+        assert (bob.holds(), carol.holds(), in_line(world)) == ([], ["a"], [])
+
+    in_every_order(world, (bob, carol), (leave, _looks(second)), judge)
+
+
+def test_of_two_who_would_close_a_circle_at_once_one_waits(world: World) -> None:
+    alice, bob = with_process(world.agent("alice"), 70), with_process(world.agent("bob"), 71)
+    alice.locks("a")
+    bob.locks("b")
+
+    def judge(world: World, results: list[object]) -> None:
+        assert sorted(type(result).__name__ for result in results) == ["GaveUp", "Place"]
+        assert len(in_line(world)) == 1
+
+    in_every_order(
+        world, (alice, bob), (lambda session: stand(session, "b"), lambda session: stand(session, "a")), judge
+    )
 
 
 # ---------------------------------------------------------------- takeover against a sign of life

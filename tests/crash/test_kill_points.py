@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from crash.killing import Snapshot, board, check_after, content, kill_before, kill_everywhere, leave_half_done
 from invariants import check_replay, check_store, history, plain
+from lines import in_line, joins, with_process
 from world import World
 
 from agentsync.core.locks import Conflict, Granted
-from agentsync.ops import care, mail
+from agentsync.ops import care, mail, requests
 from agentsync.ops.edits import Allowed
 from agentsync.store import log
 from agentsync.store.compact import KEEP
@@ -242,6 +243,72 @@ def test_what_was_edited_alone_is_held_for_its_editor_although_the_newcomer_was_
         assert bob.is_refused("src/app.py"), f"killed before call {call}"
         if not killed:
             return
+
+
+# ---------------------------------------------------------------- waiting
+def test_who_joins_the_line_is_in_it_or_not(world: World) -> None:
+    alice, bob = world.agent("alice"), with_process(world.agent("bob"), 70)
+    alice.locks("src/app.py")
+    bob.registers()
+    kill_everywhere(world, lambda: joins(bob, "src/app.py"))
+    assert in_line(world) == ["bob"]
+
+
+def test_who_is_granted_has_left_the_line_and_who_is_in_it_holds_nothing(world: World) -> None:
+    alice, bob = world.agent("alice"), with_process(world.agent("bob"), 70)
+    alice.locks("a", "b")
+    place = joins(bob, "a", "b")
+    alice.unlocks("a", "b")
+    start = Snapshot(world.state)
+    for call in count(1):
+        start.restore()
+        killed = kill_before(call, place.look)
+        board(world)
+        world.agent("next").locks("a-file-of-the-next-writer")
+        check_replay(world.state)
+        assert (bob.holds(), in_line(world)) in ((["a", "b"], []), ([], ["bob"])), f"killed before call {call}"
+        if not killed:
+            break
+    start.restore()
+    kill_everywhere(world, place.look)
+    assert (bob.holds(), in_line(world)) == (["a", "b"], [])
+
+
+def test_who_gives_up_is_in_line_or_not(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("a")
+    place = joins(bob, "a", pid=70)
+    kill_everywhere(world, place.leave)
+    assert in_line(world) == []
+
+
+def test_a_request_reaches_its_holder_or_was_never_made(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("a")
+    bob.registers()
+    kill_everywhere(world, lambda: requests.request(bob.session, "a"))
+    assert in_line(world) == ["bob"]
+    assert list((world.state / "inbox/alice").glob("*.json"))
+    assert list((world.state / "messages").glob("*.json"))
+
+
+def test_a_refusal_ends_the_request_and_reaches_the_asker_or_neither(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("a")
+    asked = requests.request(bob.session, "a")
+    assert isinstance(asked, requests.Asked)
+    kill_everywhere(world, lambda: requests.refuse(alice.session, asked.request.id, "not yet"))
+    assert in_line(world) == []
+    assert list((world.state / "inbox/bob").glob("*.json"))
+
+
+def test_a_lock_that_goes_answers_its_request_or_stays(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("a")
+    requests.request(bob.session, "a")
+    kill_everywhere(world, lambda: alice.unlocks("a"))
+    assert (alice.holds(), in_line(world)) == ([], [])
+    assert list((world.state / "inbox/bob").glob("*.json"))
 
 
 # ---------------------------------------------------------------- what stays held is never free

@@ -229,6 +229,55 @@ def test_several_followers_do_not_disturb_each_other(store: Store, listen: list[
     assert [len(listener.waits_for(50 + (n < 2))) for n, listener in enumerate(listeners)] == [51, 51, 50]
 
 
+# ---------------------------------------------------------------- only whether something happened
+def test_what_happened_before_it_watched_is_noticed_at_once(store: Store) -> None:
+    writes(store, 3)
+    with Follower(store.files, 1) as follower:
+        assert follower.moved(PATIENCE)
+        assert not follower.moved(0)
+        writes(store, 2)
+        assert follower.moved(0), "two at once are one move"
+        assert not follower.moved(0)
+
+
+def test_it_waits_no_longer_than_it_may(store: Store) -> None:
+    writes(store)
+    start = time.monotonic()
+    with Follower(store.files, 1) as follower:
+        assert not follower.moved(0.3)
+    assert 0.3 <= time.monotonic() - start < PATIENCE
+
+
+def test_an_event_wakes_who_only_wants_to_know(store: Store) -> None:
+    writes(store)
+    with Follower(store.files, 1) as follower:
+        follower.moved(0)
+        start = time.monotonic()
+        writer = threading.Timer(0.1, writes, (store,))
+        writer.start()
+        assert follower.moved(PATIENCE)
+        assert time.monotonic() - start < watch.RECHECK_S / 2
+        writer.join()
+
+
+@pytest.mark.usefixtures("no_watches")
+def test_without_watches_it_polls_to_know(store: Store) -> None:
+    writes(store)
+    with Follower(store.files, 1) as follower:
+        writer = threading.Timer(0.1, writes, (store,))
+        writer.start()
+        assert follower.moved(PATIENCE)
+        writer.join()
+
+
+def test_a_state_that_is_deleted_is_a_move(store: Store) -> None:
+    writes(store, 3)
+    with Follower(store.files, 3) as follower:
+        assert not follower.moved(0)
+        shutil.rmtree(store.files.root)
+        assert follower.moved(PATIENCE)
+
+
 # ---------------------------------------------------------------- bursts
 WRITER = """
 import sys
