@@ -55,8 +55,13 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
     mail = (pair for agent_id in state.inboxes() for pair in state.inbox(agent_id))
     old = [Drop(key) for key, message in mail if state.now - message.created_at > NOTICE_AGE]
-    done = (*tasks.outdated(state.tasks()), *decisions.outdated(state.decisions()))
-    tx.commit("sweep", "tidied up after agents that are gone", [*writes, *old, *done])
+    forgotten = agents.outdated(state.past_agents())
+    done = [*tasks.outdated(state.tasks()), *decisions.outdated(state.decisions())]
+    done += [Drop(keys.past_agent(agent.id)) for agent in forgotten]
+    mine = [write for write in done if write.key not in state.newer]  # a newer version's records are not ours to drop
+    tx.commit("sweep", "tidied up after agents and work that are gone", [*writes, *old, *mine])
+    for agent in forgotten:
+        files.unlink(keys.activity(agent.id))
     orphans = _clear_tmp(store)
     _trim_activity(store)
     try:
