@@ -62,13 +62,12 @@ def _since(text: str) -> int | datetime:
     if text.isascii() and text.isdigit():
         return int(text[:13])
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in units and len(text) < 8:
-        return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * units[text[-1]])
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
+        if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in units and len(text) < 8:
+            return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * units[text[-1]])
+        return datetime.fromisoformat(text).astimezone(UTC)  # without a zone: the local one
+    except (ValueError, OverflowError):  # no time, or none that there ever was
         raise argparse.ArgumentTypeError(f"{text[:80]!r} is neither a revision nor a time") from None
-    return time.astimezone(UTC)  # without a zone: the local one
 
 
 def _decision(context: Context, options: argparse.Namespace) -> int:

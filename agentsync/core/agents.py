@@ -29,6 +29,9 @@ RESERVED = frozenset({SYSTEM, "all", "past"})
 
 MAX_NAME = 64
 
+KEPT = 200
+"""Agents that have left and are still remembered, with their edits."""
+
 
 class Facts(Struct, frozen=True, kw_only=True, gc=False):
     """What is known of a session when it registers. None = not said: what the record says stays."""
@@ -131,13 +134,14 @@ def _depart(agent: Agent) -> list[Write]:
 def sweep(presences: Iterable[Presence], held: Sequence[Held], stamp: Stamp) -> tuple[Write, ...]:
     """Tidy up after those who are gone: their locks that bind no longer, and then themselves.
 
-    Should one of them come back, it is told which of its locks lapsed.
+    Should one of them come back, it is told which of its locks lapsed. Who is followed by a new session
+    of the same client stays, for that to find.
     """
     writes: list[Write] = []
     told: dict[str, list[str]] = {}
     for presence in presences:
         agent = presence.agent
-        if not presence.is_gone:
+        if not presence.is_gone or presence.continues:
             continue
         own = [h for h in held if h.lock.holder == agent.id]
         dead_locks = [h for h in own if not h.live]
@@ -147,6 +151,11 @@ def sweep(presences: Iterable[Presence], held: Sequence[Held], stamp: Stamp) -> 
         if len(dead_locks) == len(own):
             writes += _depart(agent)
     return (*writes, *notices(told, stamp))
+
+
+def outdated(past: Iterable[Agent]) -> list[Agent]:
+    """Those who left longest ago, to be forgotten. The archive keeps them."""
+    return sorted(past, key=lambda agent: (agent.last_seen, agent.id), reverse=True)[KEPT:]
 
 
 def lock_for_edit(agent: Agent, target: Target, at: datetime, ttl_s: int, stamp: Stamp) -> Lock:

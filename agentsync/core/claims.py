@@ -121,18 +121,22 @@ def handoff(attempt: Attempt, to: Presence) -> Changed | Refused:
     """Give a task to another agent, with its locks (new tokens) and checkpoint: at no instant is any of it free.
 
     What moves are the owner's live locks that were taken for the task or are on its files, and those of the owner's
-    that overlap with them: two agents must not hold both.
+    that overlap with them: two agents must not hold both. For the same reason what has lapsed of the owner's and
+    overlaps is dropped.
     """
     refused = refusal(attempt, "handoff")
     if refused is not None:
         return refused
     task, me, stamp, heir = attempt.task, attempt.me, attempt.stamp, to.agent
+    if task.owner == heir.id:
+        return Changed(task=task, before=task)
     if has_left(to):
         why = f"{heir.name} ({heir.id}) is {to.status}"
         return Refused(task=task, why=why, hint=f"agent-sync release-task {task.id} gives it to whoever comes")
     granted: list[Lock] = []
-    writes: list[Write] = []
-    for lock in _locks_of(task, attempt.board.locks()) if task.owner != heir.id else ():
+    moved, lapsed = _locks_of(task, attempt.board.locks())
+    writes: list[Write] = [Drop(keys.lock(lock)) for lock in lapsed]  # first, lest a sign of life revives it
+    for lock in moved:
         lease = replace(
             lock,
             holder=heir.id,
@@ -156,16 +160,19 @@ def handoff(attempt: Attempt, to: Presence) -> Changed | Refused:
     return replace(handed, locks=tuple(granted), writes=merged((*handed.writes, *writes, *news)))
 
 
-def _locks_of(task: Task, held: Iterable[Held]) -> list[Lock]:
-    own = [h.lock for h in held if h.live and h.lock.holder == task.owner]
-    moved = [lock for lock in own if lock.task == task.id or lock.path in task.files]
-    rest = [lock for lock in own if lock not in moved]
-    while True:
-        caught = [lock for lock in rest if any(locks.conflicting(replace(lock, holder=""), other) for other in moved)]
-        if not caught:
-            return moved
-        moved += caught
-        rest = [lock for lock in rest if lock not in caught]
+def _locks_of(task: Task, held: Iterable[Held]) -> tuple[list[Lock], list[Lock]]:
+    """The owner's locks that go with a task, and those of its lapsed ones that would be in their way."""
+    own = [h for h in held if h.lock.holder == task.owner]
+    moved = [h.lock for h in own if h.live and (h.lock.task == task.id or h.lock.path in task.files)]
+    for lock in moved:  # grows meanwhile
+        moved += [h.lock for h in own if h.live and h.lock not in moved and _excludes(h.lock, lock)]
+    lapsed = [h.lock for h in own if not h.live and any(_excludes(h.lock, lock) for lock in moved)]
+    return moved, lapsed
+
+
+def _excludes(lock: Lock, other: Lock) -> bool:
+    """Whether two locks of one agent could not be those of two."""
+    return locks.conflicting(replace(lock, holder=""), other)
 
 
 def inherit(tasks: Iterable[Task], old: str, heir: Agent) -> tuple[Write, ...]:

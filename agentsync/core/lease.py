@@ -31,6 +31,8 @@ class Presence(Struct, frozen=True, gc=False):
     status: Status
     ended: bool = False
     """The session said goodbye. Its locks by hand stay until they expire."""
+    continues: bool = False
+    """It said so because its client, which runs, was told `/clear`: a new session takes its place at once."""
 
     @property
     def is_gone(self) -> bool:
@@ -60,7 +62,7 @@ def presence(agent: Agent, now: datetime, life: Life, config: Config) -> Presenc
         config: The store's thresholds.
     """
     if agent.status == "offline":
-        return Presence(agent, "offline", ended=True)
+        return Presence(agent, "offline", ended=True, continues=life == "alive")
     if life == "dead":
         return Presence(agent, "dead")
     silent = now - agent.last_seen
@@ -95,15 +97,8 @@ def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime) 
 
 
 def has_left(agent: Presence | None) -> bool:
-    """Whether what an agent was doing is up for grabs: it is gone or silent, and no new session is about to follow.
-
-    A client that was told `/clear` says goodbye, keeps its process in the record, and comes back at once.
-    """
-    if agent is None:
-        return True
-    if agent.ended and agent.agent.pid is not None:
-        return False
-    return agent.status in ("stale", "offline", "dead")
+    """Whether what an agent was doing is up for grabs: it is gone or silent, and no new session is about to follow."""
+    return agent is None or (agent.status in ("stale", "offline", "dead") and not agent.continues)
 
 
 def visible_status(presence: Presence) -> str:

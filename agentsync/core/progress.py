@@ -61,7 +61,7 @@ def edit(attempt: Attempt, says: Says) -> Changed | Refused:
     loop = _cycle(edited, {other.id: other for other in attempt.board.tasks()})
     if loop:
         raise UsageError(f"these tasks would wait for each other: {' -> '.join(loop)}", "leave one of them out")
-    return changed(attempt, edited)
+    return changed(attempt, edited, f"was edited {by(attempt.me)}")
 
 
 def _with(board: Board, task: Task, says: Says) -> Task:
@@ -179,7 +179,8 @@ def checkpoint(attempt: Attempt, text: str) -> Changed | Refused:
         UsageError: The text is empty or too long.
     """
     _check_text("the checkpoint", text)
-    return refusal(attempt, "checkpoint") or changed(attempt, replace(attempt.task, checkpoint=text))
+    kept = replace(attempt.task, checkpoint=text)
+    return refusal(attempt, "checkpoint") or changed(attempt, kept, f"got another checkpoint {by(attempt.me)}")
 
 
 def note(attempt: Attempt, text: str) -> Changed:

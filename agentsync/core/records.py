@@ -122,7 +122,7 @@ class Task(Record, tag="task", frozen=True, kw_only=True, gc=False):
     completed_at: Time | None = None
     """When it was done or cancelled."""
     asked_at: Time | None = None
-    """When its silent owner was asked what became of it; null again with the next update."""
+    """When its silent owner was asked what became of it; null again with the owner's next update."""
 
 
 class Reader(Struct, frozen=True, kw_only=True, gc=False):

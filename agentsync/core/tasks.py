@@ -63,6 +63,9 @@ COMMANDS: dict[Verb, str] = {
 SILENCE = timedelta(minutes=30)
 """How long a claimed task may go without an event or an edit of its owner before it counts as stalled."""
 
+NO_NEWS = frozenset({"ask", "deliver", "sweep", "repair"})
+"""Verbs of events that an agent causes without doing anything: by looking, or by being told."""
+
 KEPT = 200
 """Finished tasks that stay in the directory; older ones are in the archive."""
 
@@ -191,10 +194,11 @@ def current(me: str, hint: str | None, tasks: Iterable[Task]) -> str | None:
 
 
 def is_silent(task: Task, owner: Presence | None, last_edit: datetime | None, now: datetime) -> bool:
-    """Whether a claimed task of a living owner has gone without news for too long."""
+    """Whether the living owner of a claimed task has not edited anything for too long; then its events count."""
     if task.status != "in_progress" or task.owner is None or has_left(owner):
         return False
-    return now - max(task.updated_at, last_edit or task.updated_at) > SILENCE
+    claimed = task.claimed_at or task.created_at
+    return now - max(claimed, last_edit or claimed) > SILENCE
 
 
 def outdated(tasks: Sequence[Task]) -> tuple[Write, ...]:
@@ -242,7 +246,8 @@ def refusal(attempt: Attempt, verb: Verb) -> Refused | None:
 def changed(attempt: Attempt, after: Task, told: str = "") -> Changed:
     """The outcome of a change: the task, who works on it, and its former owner told unless that is who did it."""
     before, me, stamp = attempt.task, attempt.me, attempt.stamp
-    task = replace(after, updated_at=stamp.now, asked_at=None)
+    answered = before.owner in (None, me.id) or after.owner != before.owner
+    task = replace(after, updated_at=stamp.now, asked_at=None if answered else before.asked_at)
     writes: list[Write] = [Put(keys.task(task.id), task)]
     if me.id in (before.owner, task.owner):
         works_on = task.id if task.owner == me.id and task.status == "in_progress" else None

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from agentsync.core.paths import Target, encode_target, overlap, target_of
-from agentsync.core.records import Lock
-from agentsync.errors import DamagedRecordError, UsageError
+from agentsync.core.paths import Target, decode, encode_target, overlap, target_of
+from agentsync.core.records import Lock, Record, Task
+from agentsync.errors import DamagedRecordError, NewerRecordError, UsageError
 from agentsync.ops import agents
 from agentsync.ops.session import resolve_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from agentsync.core.records import Event
     from agentsync.ops.session import Session
+
+R = TypeVar("R", bound=Record)
 
 MAX_ENTRY = 4000
 """Characters of an entry."""
@@ -104,27 +107,43 @@ def concerns(event: Event, target: Target) -> bool:
     from agentsync.core.tasks import target_at
 
     return (
-        bool(_locks_dropped(event, target))
+        any(_meets(change.drop, target) for change in event.changes if change.drop is not None)
         or any(overlap(target_of(lock), target) for lock in _locks_put(event))
-        or any(overlap(target_at(path, None), target) for path in event.paths)
+        or any(path == target.path or overlap(target_at(path, None), target) for path in event.paths)
     )
 
 
-def _locks_dropped(event: Event, target: Target) -> list[str]:
-    name = encode_target(target.scope, target.path)
-    dropped = (change.drop for change in event.changes if change.drop and change.drop.startswith("locks/"))
-    stems = (key.rpartition("/")[2].removesuffix(".json") for key in dropped)
-    return [stem for stem in stems if name in (stem, stem.rpartition("~")[0])]
+def _meets(key: str, target: Target) -> bool:
+    """Whether a lock that was dropped overlapped a target; its name is all that is left of it."""
+    from agentsync.core.tasks import target_at
+
+    folder, _, name = key.rpartition("/")
+    if not folder.startswith("locks"):
+        return False
+    stem = name.removesuffix(".json")
+    if folder.endswith("/shared"):
+        stem = stem.rpartition("~")[0]
+    path = decode(stem)
+    if path is None:
+        return stem == encode_target(target.scope, target.path)  # a hash
+    if folder.endswith(("/globs", "/shared")) or stem.startswith("@"):
+        return overlap(target_at(path, None), target)
+    return overlap(Target(scope="dir" if path.endswith("/") else "file", path=path), target)
 
 
 def _locks_put(event: Event) -> Iterator[Lock]:
+    return _put(event, "locks/", Lock)
+
+
+def _put(event: Event, folder: str, kind: type[R]) -> Iterator[R]:
+    """The records that an event wrote into a folder."""
     from agentsync.store import codec
 
     for change in event.changes:
-        if change.put is not None and change.put.startswith("locks/"):
+        if change.put is not None and change.put.startswith(folder):
             try:
-                yield codec.decode(bytes(change.record), Lock, change.put)
-            except DamagedRecordError:
+                yield codec.decode(bytes(change.record), kind, change.put)
+            except (DamagedRecordError, NewerRecordError):
                 continue
 
 
@@ -154,18 +173,48 @@ def history(session: Session, path: str) -> tuple[Target, list[Happened]]:
     if not there.store.exists():
         return target, []
     files = there.store.files
-    found = [_happened(event) for event in log.since(files, 0) if is_about(event)]
+    found, work = [], _Work()
+    for event in log.since(files, 0):
+        work.follow(event)
+        if is_about(event):
+            found.append(_happened(event))
     for name in files.names("activity"):
         agent_id = name.removesuffix(".ndjson")
         for line in activity.read(files, agent_id):
             if line.verb == "edit" and overlap(Target(scope="file", path=line.path), target):
                 where = f" in worktree {line.worktree}" if line.worktree else ""
                 said = f"{agent_id} edited {line.path}{where}"
-                found.append(Happened(at=line.at, agent=agent_id, verb="edit", summary=said))
+                task = work.of(agent_id, line.at)
+                found.append(Happened(at=line.at, agent=agent_id, verb="edit", summary=said, task=task))
     return target, sorted(found, key=lambda happened: (happened.at, happened.rev or 0))
 
 
 def _happened(event: Event) -> Happened:
-    tasks: Iterable[str] = (lock.task for lock in _locks_put(event) if lock.task)
-    named = next(iter(tasks), None)
-    return Happened(at=event.at, agent=event.actor, verb=event.verb, summary=event.summary, task=named, rev=event.rev)
+    locked_for = (lock.task for lock in _locks_put(event) if lock.task)
+    about = (task.id for task in _put(event, "tasks/", Task))
+    task = next(chain(locked_for, about), None)
+    return Happened(at=event.at, agent=event.actor, verb=event.verb, summary=event.summary, task=task, rev=event.rev)
+
+
+class _Work:
+    """Who worked on which task when, as far as the events tell; edits do not say what they are for."""
+
+    def __init__(self) -> None:
+        self._owner: dict[str, str] = {}
+        self._turns: dict[str, list[tuple[datetime, str | None]]] = {}
+
+    def follow(self, event: Event) -> None:
+        """Take the next event into account."""
+        for task in _put(event, "tasks/", Task):
+            owner = task.owner if task.status == "in_progress" else None
+            before = self._owner.pop(task.id, None)
+            if before is not None and before != owner and self._turns[before][-1][1] == task.id:
+                self._turns[before].append((event.at, None))
+            if owner is not None:
+                self._owner[task.id] = owner
+                self._turns.setdefault(owner, []).append((event.at, task.id))
+
+    def of(self, agent_id: str, at: datetime) -> str | None:
+        """The task that an agent worked on at a time."""
+        turns = self._turns.get(agent_id, [])
+        return next((task for since, task in reversed(turns) if since <= at), None)

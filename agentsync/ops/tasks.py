@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import os
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import claims, keys, progress, tasks
-from agentsync.core.changes import Put, Stamp
+from agentsync.core.changes import Put, Stamp, merged
 from agentsync.core.locks import Conflict, Request
 from agentsync.core.tasks import Attempt, Changed, Refused
 from agentsync.errors import AgentSyncError, NotFoundError
 from agentsync.ops import agents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Container, Iterable
 
     from agentsync.core.changes import Write
     from agentsync.core.lease import Presence
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from agentsync.ops.session import Session
     from agentsync.store.state import State
     from agentsync.store.store import Transaction
+
+ASK_TIMEOUT = 0.05
+"""Seconds that somebody who looks at the tasks waits for the guard, to ask who is silent."""
 
 
 class Seen(Struct, frozen=True, kw_only=True, gc=False):
@@ -57,12 +60,11 @@ def board(session: Session) -> list[Seen]:
         return []
     state = session.store.state()
     seen = look(session, state)
-    quiet = [found for found in seen if found.stalled and found.task.asked_at is None]
-    if quiet:
+    if any(found.stalled and found.task.asked_at is None for found in seen):
         try:
-            _ask(session, [found.task.id for found in quiet])
+            _ask(session)
         except (AgentSyncError, OSError):
-            pass  # whoever may only read can still look; somebody else will ask
+            pass  # whoever may only read can still look, and nobody who looks waits; somebody else will ask
     return seen
 
 
@@ -73,10 +75,11 @@ def look(session: Session, state: State) -> list[Seen]:
     finished = [task for task in found if task.status not in tasks.UNFINISHED]
     finished.sort(key=lambda task: task.completed_at or task.updated_at, reverse=True)
     open_ones = tasks.in_order(task for task in found if task.status in tasks.UNFINISHED)
-    return [_see(session, state, task, by_id) for task in (*open_ones, *finished)]
+    stalled = _stalled(session, state, open_ones)
+    return [_see(state, task, by_id, stalled) for task in (*open_ones, *finished)]
 
 
-def _see(session: Session, state: State, task: Task, by_id: dict[str, Task]) -> Seen:
+def _see(state: State, task: Task, by_id: dict[str, Task], stalled: Container[str]) -> Seen:
     owner = state.presence(task.owner) if task.owner else None
     unfinished = task.status in tasks.UNFINISHED
     return Seen(
@@ -84,35 +87,37 @@ def _see(session: Session, state: State, task: Task, by_id: dict[str, Task]) -> 
         owner=owner,
         unmet=tasks.unmet(task, by_id) if unfinished else (),
         abandoned=task.status == "in_progress" and tasks.is_abandoned(task, owner),
-        stalled=_is_stalled(session, state, task, owner),
+        stalled=task.id in stalled,
     )
 
 
-def _is_stalled(session: Session, state: State, task: Task, owner: Presence | None) -> bool:
-    if task.owner is None or not tasks.is_silent(task, owner, state.last_edit(task.owner), state.now):
-        return False
-    return not _was_active(session, task.owner, state.now)
-
-
-def _was_active(session: Session, agent_id: str, now: datetime) -> bool:
-    """Whether an agent committed anything lately. Asked only about those who made no edit."""
+def _stalled(session: Session, state: State, found: Iterable[Task]) -> set[str]:
+    """Ids of the tasks whose owners are there and have done nothing for too long."""
+    silent = {
+        task.id: task.owner
+        for task in found
+        if task.owner and tasks.is_silent(task, state.presence(task.owner), state.last_edit(task.owner), state.now)
+    }
+    if not silent:
+        return set()  # nobody pays for reading the log
     from agentsync.store import log
 
+    active = set()
     for event in log.backwards(session.store.files):
-        if now - event.at > tasks.SILENCE:
-            return False
-        if event.actor == agent_id:
-            return True
-    return False
+        if state.now - event.at > tasks.SILENCE:
+            break
+        if event.verb not in tasks.NO_NEWS:
+            active.add(event.actor)
+    return {task_id for task_id, owner in silent.items() if owner not in active}
 
 
-def _ask(session: Session, task_ids: Sequence[str]) -> None:
-    for task_id in task_ids:
-        with session.store.transaction(session.me.id, session.timeout) as tx:
-            task = tx.state.task(task_id)
-            owner = tx.state.presence(task.owner) if task and task.owner else None
-            if task is not None and task.asked_at is None and _is_stalled(session, tx.state, task, owner):
-                tx.commit("ask", f"{task.owner} is asked about {task.id}", claims.ask(task, tx.stamp), "D")
+def _ask(session: Session) -> None:
+    """Ask all owners who are to be asked, in one event."""
+    with session.store.transaction(session.me.id, ASK_TIMEOUT) as tx:
+        stalled = _stalled(session, tx.state, tx.state.tasks())
+        asked = [task for task in tx.state.tasks() if task.id in stalled and task.asked_at is None]
+        writes = merged(write for task in asked for write in claims.ask(task, tx.stamp))
+        tx.commit("ask", f"asked about {', '.join(task.id for task in asked)}", writes, "D")
 
 
 def story(session: Session, words: str, count: int = 20) -> tuple[Seen, list[Event]]:
@@ -127,9 +132,10 @@ def story(session: Session, words: str, count: int = 20) -> tuple[Seen, list[Eve
     state = session.store.state()
     task = tasks.find(state, words)
     key = keys.task(task.id)
-    events = (e for e in log.tail(session.store.files, 512) if any(key in (c.put, c.drop) for c in e.changes))
-    seen = _see(session, state, task, {other.id: other for other in state.tasks()})
-    return seen, list(islice(events, count))[::-1]
+    its_life = takewhile(lambda event: event.at >= task.created_at, log.backwards(session.store.files))
+    events = (event for event in its_life if any(key in (change.put, change.drop) for change in event.changes))
+    by_id = {other.id: other for other in state.tasks()}
+    return _see(state, task, by_id, _stalled(session, state, [task])), list(islice(events, count))[::-1]
 
 
 def mine(session: Session) -> Task | None:
@@ -242,8 +248,11 @@ def claim_next(session: Session, *, lock: bool = False, wait: float = 0, priorit
 
 def _request(session: Session, task: Task) -> Request:
     config = session.store.config
+    targets = tasks.targets(task, session.place.worktree)
+    # A file that exists wins over a pattern that looks like it: `pages/[id].tsx`.
+    named = {t for t in targets if t.scope == "glob" and os.path.lexists(os.path.join(session.place.base, t.path))}
     return Request(
-        targets=tasks.targets(task, session.place.worktree),
+        targets=tuple(replace(t, scope="file") if t in named else t for t in targets),
         ttl_s=config.ttl_minutes * 60,
         reason=task.title,
         task=task.id,
@@ -346,9 +355,11 @@ _DID: dict[Verb | None, str] = {
 
 def _commit(tx: Transaction, me: Agent, verb: Verb | None, changed: Changed) -> None:
     """Commit a change with a sentence for the log. No verb: the task is new."""
-    task = changed.task
+    task, before = changed.task, changed.before
+    of_another = before.owner not in (None, me.id) and before.status in tasks.UNFINISHED
+    whose = f" of {before.owner_name} ({before.owner})" if of_another else ""
     whom = f" to {task.owner_name} ({task.owner})" if verb == "handoff" else ""
     said = {"note": task.note, "checkpoint": task.checkpoint, "block": task.blocked_reason}.get(verb or "")
     locked = f", with {', '.join(lock.path for lock in changed.locks)}" if changed.locks else ""
-    summary = f"{me.name} ({me.id}) {_DID[verb]} {task.id}{whom}{locked}: {said or task.title}"
+    summary = f"{me.name} ({me.id}) {_DID[verb]} {task.id}{whose}{whom}{locked}: {said or task.title}"
     tx.commit(tasks.COMMANDS[verb] if verb else "create-task", summary, changed.writes, "D", paths=task.files)

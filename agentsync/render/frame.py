@@ -69,10 +69,15 @@ def framed(lines: Iterable[str], width: int = 0) -> str:
         lines: One value each.
         width: Characters to keep of each line; 0 = all.
     """
-    inner = [line.replace("<", "&lt;").replace(">", "&gt;") for line in lines]
+    inner = [neutral(line) for line in lines]
     if width:
         inner = [shorten(line, width) for line in inner]
     return "\n".join([OPEN, *inner, CLOSE])
+
+
+def neutral(line: str) -> str:
+    """A line in which nothing can pass for a mark of the frame."""
+    return line.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def quoted(path: str) -> str | None:

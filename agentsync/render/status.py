@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentsync.render import locks, tasks
 from agentsync.render.feed import decision
-from agentsync.render.frame import escape, framed, shorten, shorten_path
+from agentsync.render.frame import escape, framed, neutral, shorten, shorten_path
 from agentsync.render.table import aligned
 from agentsync.render.times import ago
 
@@ -73,7 +73,8 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
     """Terse Markdown inside a frame, at most `limit` characters; what does not fit is counted."""
     me = board.you.presence.agent.id
     name = escape(board.you.presence.agent.name, 64)
-    head = [f"You are {name} ({me})." if board.you.registered else "You are not registered.", *_first(board)]
+    who = f"You are {name} ({me})." if board.you.registered else "You are not registered."
+    head = [who, *_first(board, limit // 2)]
     others = [p for p in board.agents if p.agent.id != me]
     entries = [f"- agent {_who(p)}: {p.status}, {ago(p.agent.last_seen, now)}" for p in others]
     for held in board.locks:
@@ -87,16 +88,26 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
     return _fit(head, entries, limit)
 
 
-def _first(board: Overview) -> list[str]:
-    """What one must not miss: one's own task, and mail."""
+def _first(board: Overview, room: int) -> list[str]:
+    """What one must not miss: one's own task, in so many characters, and mail."""
     lines = []
     mine = next((seen.task for seen in board.tasks if seen.task.id == board.task), None)
     if mine is not None:
         lines.append(f"Your task (when it is done: agent-sync complete-task {mine.id}):")
-        lines += [f"  {shorten(line, 300)}" for line in tasks.details(mine)]
+        details = [f"  {neutral(line)}" for line in tasks.details(mine)]
+        cut = _cut(details, room)
+        lines += cut if cut == details else [*cut, f"  all of it: agent-sync task {mine.id}"]
     if board.unread:
         lines.append(f"{_count(board.unread, 'message')} waiting for you: agent-sync inbox")
     return lines
+
+
+def _cut(lines: list[str], room: int) -> list[str]:
+    """The longest lines made shorter, as little as it takes for all to fit."""
+    width = max(map(len, lines))
+    while width > 1 and sum(min(len(line), width) + 1 for line in lines) > room:
+        width -= 1
+    return [shorten(line, width) for line in lines]
 
 
 def _fit(head: list[str], entries: list[str], limit: int) -> str:

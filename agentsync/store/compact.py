@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentsync.core import agents, decisions, keys, messages, queue, tasks
+from agentsync.core.changes import Drop
 from agentsync.store import log
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
@@ -46,27 +47,37 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     if files.status(BALLAST) is not None:
         files.unlink(BALLAST)
     archived = _fold(store)
-    state = tx.state
-    gone = agents.sweep(state.presences(), state.locks(), tx.stamp)
-    everywhere = state.config.worktrees == "deny"
-    writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
-    inboxes = {agent_id: state.inbox(agent_id) for agent_id in state.inboxes()}
-    line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
-    old = (
-        *messages.prune(state.messages(), inboxes, state.agent_ids(), state.now),
-        *tasks.outdated(state.tasks()),
-        *decisions.outdated(state.decisions()),
-        *queue.lapsed(line, state.agent_ids(), state.now),
-    )
-    old = tuple(drop for drop in old if drop.key not in state.newer)
-    tx.commit("sweep", "tidied up after agents that are gone, and what is long done", (*writes, *old))
+    departed = _sweep(store, tx)
     orphans = _clear_tmp(store)
     _trim_activity(store)
     try:
         files.replace(files.write_temp(bytes(BALLAST_BYTES), sync=False), BALLAST)
     except OSError:
         store.warnings.append("the disk is too full for the ballast file; compaction will have less room next time")
-    return Compacted(archived=archived, departed=len(gone), orphans=orphans, revision=store.revision())
+    return Compacted(archived=archived, departed=departed, orphans=orphans, revision=store.revision())
+
+
+def _sweep(store: Store, tx: Transaction) -> int:
+    """Drop what is behind nobody any more, or long done; returns how many records of agents and locks that were."""
+    state = tx.state
+    gone = agents.sweep(state.presences(), state.locks(), tx.stamp)
+    everywhere = state.config.worktrees == "deny"
+    writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
+    inboxes = {agent_id: state.inbox(agent_id) for agent_id in state.inboxes()}
+    line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
+    forgotten = agents.outdated(state.past_agents())
+    old = (
+        *messages.prune(state.messages(), inboxes, state.agent_ids(), state.now),
+        *tasks.outdated(state.tasks()),
+        *decisions.outdated(state.decisions()),
+        *queue.lapsed(line, state.agent_ids(), state.now),
+        *(Drop(keys.past_agent(agent.id)) for agent in forgotten),
+    )
+    mine = tuple(drop for drop in old if drop.key not in state.newer)  # a newer version's records are not ours to drop
+    tx.commit("sweep", "tidied up after agents that are gone, and what is long done", (*writes, *mine))
+    for agent in forgotten:
+        store.files.unlink(keys.activity(agent.id))
+    return len(gone)
 
 
 def _fold(store: Store) -> int:

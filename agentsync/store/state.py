@@ -77,6 +77,11 @@ class State:
         found = self._record(keys.past_agent(agent_id), Agent)
         return found[0] if found else None
 
+    def past_agents(self) -> list[Agent]:
+        """All that have left and are remembered."""
+        found = (self._record(f"agents/past/{name}", Agent) for name in self._names("agents/past"))
+        return [record[0] for record in found if record]
+
     def last_edit(self, agent_id: str) -> datetime | None:
         """When an agent last reported an edit; None when it never did."""
         found = self._files.status(keys.activity(agent_id))

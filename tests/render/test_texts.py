@@ -77,7 +77,16 @@ def blocked(path: str, *holds: Held) -> tuple[Blocked, ...]:
 
 def overview(agents: Sequence[Presence], holds: Sequence[Held], unread: int = 0) -> Overview:
     you = Whoami(presence=presence("me", name="Me"), registered=True, source="AGENT_SYNC_ID")
-    return Overview(you=you, agents=tuple(agents), locks=tuple(holds), unread=unread, revision=7)
+    return Overview(
+        you=you,
+        agents=tuple(agents),
+        locks=tuple(holds),
+        tasks=(),
+        task=None,
+        decisions=(),
+        unread=unread,
+        revision=7,
+    )
 
 
 def message(body: str) -> Message:
