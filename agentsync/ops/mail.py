@@ -154,11 +154,7 @@ def ack(session: Session, message_id: str) -> Message:
     Raises:
         NotFoundError: There is no such message, or it is not addressed to the caller.
     """
-    message = _get_on(session, message_id, "ack")
-    is_notice = message.id.startswith("n-")
-    if not is_notice and all(reader.agent != session.me.id for reader in message.readers):
-        raise NotFoundError(f"{message.id} is not addressed to you", "agent-sync inbox --all lists what is")
-    return message
+    return _get_on(session, message_id, "ack")
 
 
 def _get_on(session: Session, message_id: str, verb: Literal["read", "ack"]) -> Message:
@@ -166,7 +162,11 @@ def _get_on(session: Session, message_id: str, verb: Literal["read", "ack"]) -> 
 
     def question(state: State, stamp: Stamp) -> tuple[Message, tuple[Write, ...]]:
         message, copy = _found(state, session.me.id, message_id)
-        return message, (Drop(copy),) if copy else messages.advance(message, session.me.id, step, stamp)
+        if copy is not None:
+            return message, (Drop(copy),)
+        if verb == "ack" and all(reader.agent != session.me.id for reader in message.readers):
+            raise NotFoundError(f"{message.id} is not addressed to you", "agent-sync inbox --all lists what is")
+        return message, messages.advance(message, session.me.id, step, stamp)
 
     state = session.store.state()
     message, writes = question(state, Stamp(state.now, 0, ""))
