@@ -48,8 +48,7 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     archived = _fold(store)
     state = tx.state
     writes = agents.sweep(state.presences(), state.locks(), tx.stamp)
-    inboxes = {agent_id: state.inbox(agent_id) for agent_id in state.inboxes()}
-    mail = messages.prune(state.messages(), inboxes, state.agent_ids(), state.now)
+    mail = messages.prune(state, set(state.agent_ids()), state.now)
     tx.commit(
         "sweep",
         "tidied up after agents that are gone",
