@@ -17,7 +17,7 @@ from world import make_repo
 
 import agentsync
 from agentsync.board import Board
-from agentsync.errors import UnusableError, UsageError
+from agentsync.errors import NotFoundError, UnusableError, UsageError
 from agentsync.ops import agents, session
 from agentsync.runtime import Runtime
 from agentsync.store.files import Files
@@ -424,6 +424,21 @@ def test_locking_loads_neither_filelock_nor_watchdog_nor_the_command_line(repo: 
     loaded = modules_after(code, repo)
     assert "msgspec" in loaded
     assert loaded.isdisjoint({"filelock", "watchdog", "argparse", "asyncio", "subprocess", "agentsync.cli.main"})
+
+
+def test_mail_is_sent_listed_read_and_acknowledged(repo: Path) -> None:
+    alice, bob = board(repo), board(repo, "bob")
+    bob.register("Bob", "back")
+    sent = alice.send("back", "hello")
+    assert isinstance(sent, agentsync.Message)
+    assert [message.body for message in bob.inbox()] == ["hello"]
+    assert bob.read_message(sent.id).readers[0].read_at is not None
+    assert (bob.inbox(), [message.id for message in bob.inbox(everything=True)]) == ([], [sent.id])
+    assert bob.ack(sent.id).readers[0].acked_at is not None
+    assert bob.send("alice", "yes", reply_to=sent.id, urgent=True).reply_to == sent.id
+    assert alice.status().unread == 1
+    with pytest.raises(NotFoundError):
+        alice.read_message("m-99")
 
 
 def test_all_that_is_promised_is_there_and_nothing_else() -> None:

@@ -10,7 +10,6 @@ An inbox has one place per revision: a transaction that sends a message puts no 
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
@@ -22,7 +21,7 @@ from agentsync.core.records import Agent, Message, Reader
 from agentsync.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from agentsync.core.lease import Presence
@@ -63,6 +62,26 @@ class Board(Protocol):
 
     def message(self, revision: int) -> Message | None:
         """The record of a message."""
+        ...
+
+
+class Mail(Protocol):
+    """All the mail there is, by key, each record read only when it is asked for."""
+
+    def message_keys(self) -> list[str]:
+        """Keys of the messages, oldest first."""
+        ...
+
+    def inboxes(self) -> list[str]:
+        """Ids of those who have something to be told."""
+        ...
+
+    def inbox_keys(self, agent_id: str) -> list[str]:
+        """Keys of somebody's copies, oldest first."""
+        ...
+
+    def mail(self, key: str) -> Message | None:
+        """What is there."""
         ...
 
 
@@ -231,10 +250,13 @@ def advance(message: Message, agent_id: str, step: Step, stamp: Stamp) -> tuple[
 
 
 # ---------------------------------------------------------------- coming and going
-def catch_up(newest_first: Iterable[Message], agent: Agent, stamp: Stamp) -> tuple[Write, ...]:
+def catch_up(mail: Mail, agent: Agent, stamp: Stamp) -> tuple[Write, ...]:
     """What somebody who joins is told of what was said to all before."""
     recent: list[Message] = []
-    for message in islice(newest_first, LOOKED_THROUGH):
+    for key in mail.message_keys()[: -LOOKED_THROUGH - 1 : -1]:
+        message = mail.mail(key)
+        if message is None:
+            continue
         if len(recent) == MAX_LATE or stamp.now - message.created_at > LATE:
             break
         if message.to == ALL and message.sender != agent.id:
@@ -274,17 +296,13 @@ def inherit(waiting: Iterable[tuple[str, Message]], board: Board, old: Agent, he
     return tuple(writes)
 
 
-def prune(
-    kept: Sequence[Message],
-    inboxes: Mapping[str, Sequence[tuple[str, Message]]],
-    here: Collection[str],
-    now: datetime,
-) -> tuple[Drop, ...]:
+def prune(mail: Mail, here: Collection[str], now: datetime) -> tuple[Drop, ...]:
     """What need not be kept: old mail, and beyond the newest of it what nobody who is here still waits for.
 
+    Reads from the oldest on, and stops where all the rest is to be kept: the guard is held meanwhile.
+
     Args:
-        kept: All messages, oldest first.
-        inboxes: What waits, with the keys, oldest first.
+        mail: What there is.
         here: Ids of the agents on the board.
         now: The time.
     """
@@ -293,14 +311,25 @@ def prune(
         return now - message.created_at > MAX_AGE
 
     drops = []
-    for number, message in enumerate(reversed(kept), 1):
+    found = mail.message_keys()
+    for number, key in enumerate(found):
+        beyond, message = number < len(found) - KEPT, mail.mail(key)
+        if message is None:
+            continue
         waiting = any(r.agent in here and r.delivered_at is None and r.read_at is None for r in message.readers)
-        if is_old(message) or (number > KEPT and not waiting):
-            drops.append(Drop(keys.message(revision_of(message))))
-    for agent_id, waiting_copies in inboxes.items():
-        for number, (key, copy) in enumerate(reversed(waiting_copies), 1):
-            if is_old(copy) or (number > KEPT and agent_id not in here):
-                drops.append(Drop(key))
+        if is_old(message) or (beyond and not waiting):
+            drops.append(Drop(key))
+        elif not beyond:
+            break
+    for agent_id in mail.inboxes():
+        found = mail.inbox_keys(agent_id)
+        for number, key in enumerate(found):
+            beyond, message = agent_id not in here and number < len(found) - KEPT, mail.mail(key)
+            if message is None:
+                continue
+            if not beyond and not is_old(message):
+                break
+            drops.append(Drop(key))
     return tuple(drops)
 
 

@@ -14,10 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import keys, locks
-from agentsync.core.changes import Drop, Put, Stamp, Write, notices
+from agentsync.core.changes import Drop, Stamp, Write, merged, notices
 from agentsync.core.locks import Conflict, Granted
 from agentsync.core.paths import Target, overlap, reach_overlap, target_of
-from agentsync.core.records import Message, Waiter, Wanted
+from agentsync.core.records import Waiter, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -238,12 +238,7 @@ def answered(
             told.setdefault(request.agent, []).append(
                 f"{lock.holder_name} ({lock.holder}) let go of {lock.path}: agent-sync lock {path}"
             )
-    for write in writes:
-        if isinstance(write, Put) and isinstance(write.record, Message):
-            agent = write.record.to
-            if agent in told and write.key == keys.notice(agent, stamp.revision):
-                told[agent] = [*write.record.body.splitlines(), *told[agent]]
-    return (*writes, *drops, *notices(told, stamp))
+    return merged((*writes, *drops, *notices(told, stamp)))
 
 
 def dropped(writes: Iterable[Write], held: Iterable[Held]) -> list[Lock]:

@@ -153,7 +153,7 @@ def _mail(state: State, stamp: Stamp, agent: Agent, predecessor: Agent | None) -
         waiting = [(key, copy) for key, copy in state.inbox(predecessor.id) if key not in state.newer]
         writes = messages.inherit(waiting, state, predecessor, agent)
     else:
-        writes = messages.catch_up(state.newest_messages(), agent, stamp)
+        writes = messages.catch_up(state, agent, stamp)
     # What a newer version wrote is left as it is, and must not keep anybody from the board.
     return tuple(write for write in writes if write.key not in state.newer)
 

@@ -63,11 +63,10 @@ def _sweep(store: Store, tx: Transaction) -> int:
     gone = agents.sweep(state.presences(), state.locks(), tx.stamp)
     everywhere = state.config.worktrees == "deny"
     writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
-    inboxes = {agent_id: state.inbox(agent_id) for agent_id in state.inboxes()}
     line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
     forgotten = agents.outdated(state.past_agents())
     old = (
-        *messages.prune(state.messages(), inboxes, state.agent_ids(), state.now),
+        *messages.prune(state, set(state.agent_ids()), state.now),
         *tasks.outdated(state.tasks()),
         *decisions.outdated(state.decisions()),
         *queue.lapsed(line, state.agent_ids(), state.now),

@@ -215,18 +215,11 @@ class State:
 
     def message(self, revision: int) -> Message | None:
         """The message that this event put."""
-        found = self._record(keys.message(revision), Message)
-        return found[0] if found else None
+        return self.mail(keys.message(revision))
 
     def messages(self) -> list[Message]:
         """All messages in the directory, oldest first; delivered ones leave it after a while."""
-        found = (self._record(f"messages/{name}", Message) for name in self._names("messages"))
-        return [record[0] for record in found if record]
-
-    def newest_messages(self) -> Iterator[Message]:
-        """The same, newest first, each read only when it is asked for."""
-        found = (self._record(f"messages/{name}", Message) for name in reversed(self._names("messages")))
-        return (record[0] for record in found if record)
+        return [message for key in self.message_keys() if (message := self.mail(key)) is not None]
 
     def inbox(self, agent_id: str, later: bool = True) -> list[tuple[str, Message]]:
         """What an agent has not been told yet, oldest first, with the keys.
@@ -235,14 +228,24 @@ class State:
             agent_id: Whose.
             later: Whether what may wait for the next prompt is wanted too.
         """
+        found = self.inbox_keys(agent_id, later)
+        return [(key, message) for key in found if (message := self.mail(key)) is not None]
+
+    def message_keys(self) -> list[str]:
+        """Where the messages are, oldest first. Whoever wants a few need not read all."""
+        return [f"messages/{name}" for name in self._names("messages")]
+
+    def inbox_keys(self, agent_id: str, later: bool = True) -> list[str]:
+        """Where an agent's copies are, oldest first."""
         directory = keys.inbox(agent_id)
-        found = []
-        for folder in (directory, f"{directory}/later") if later else (directory,):
-            for name in self._names(folder):
-                record = self._record(f"{folder}/{name}", Message)
-                if record is not None:
-                    found.append((f"{folder}/{name}", record[0]))
-        return sorted(found, key=lambda pair: pair[0].rpartition("/")[2])
+        folders = (directory, f"{directory}/later") if later else (directory,)
+        found = [f"{folder}/{name}" for folder in folders for name in self._names(folder)]
+        return sorted(found, key=lambda key: key.rpartition("/")[2])
+
+    def mail(self, key: str) -> Message | None:
+        """One message, or one copy."""
+        found = self._record(key, Message)
+        return found[0] if found else None
 
     def inboxes(self) -> list[str]:
         """Ids of the agents that have something to be told."""

@@ -39,6 +39,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.records: dict[str, Message] = {}
+        self.looked_at: list[str] = []
 
     def apply(self, writes: Iterable[Write]) -> None:
         for write in writes:
@@ -51,8 +52,21 @@ class Shelf:
     def message(self, revision: int) -> Message | None:
         return self.records.get(keys.message(revision))
 
+    def mail(self, key: str) -> Message | None:
+        self.looked_at.append(key)
+        return self.records.get(key)
+
+    def message_keys(self) -> list[str]:
+        return [key for key in sorted(self.records) if key.startswith("messages/")]
+
     def messages(self) -> list[Message]:
-        return [self.records[key] for key in sorted(self.records) if key.startswith("messages/")]
+        return [self.records[key] for key in self.message_keys()]
+
+    def inboxes(self) -> list[str]:
+        return sorted({key.split("/")[1] for key in self.records if key.startswith("inbox/")})
+
+    def inbox_keys(self, agent_id: str) -> list[str]:
+        return [key for key, _ in self.inbox(agent_id)]
 
     def inbox(self, agent_id: str, later: bool = True) -> list[tuple[str, Message]]:
         found = [
@@ -255,10 +269,6 @@ def test_a_short_one_does_not_overtake_a_long_one() -> None:
 
 
 # ---------------------------------------------------------------- who comes late
-def newest_first(shelf: Shelf) -> list[Message]:
-    return shelf.messages()[::-1]
-
-
 def test_who_joins_is_told_the_newest_broadcasts_of_the_last_day_once() -> None:
     shelf = Shelf()
     shelf.send(1, ALICE, [BOB], now=NOON - timedelta(hours=25))
@@ -267,7 +277,7 @@ def test_who_joins_is_told_the_newest_broadcasts_of_the_last_day_once() -> None:
     shelf.send(10, ALICE, [BOB], to="bo")
     shelf.send(11, DORA, [BOB])
     shelf.send(12, ALICE, [BOB, DORA])
-    shelf.apply(messages.catch_up(newest_first(shelf), DORA, stamp(13)))
+    shelf.apply(messages.catch_up(shelf, DORA, stamp(13)))
     waiting = [key for key, copy in shelf.inbox("do") if messages.revision_of(copy) != 12]
     assert waiting == [
         *(f"inbox/do/later/{revision:012}.json" for revision in (6, 7, 8)),
@@ -279,7 +289,7 @@ def test_who_joins_is_told_the_newest_broadcasts_of_the_last_day_once() -> None:
     assert [reader.agent for reader in kept.readers] == ["bo", "do"]
     shelf.apply(messages.deliver([copy for _, copy in shelf.inbox("do")], shelf, "do", stamp(14)))
     assert {key for key, _ in shelf.inbox("do")} == set()
-    assert messages.catch_up(newest_first(shelf), DORA, stamp(15)) == ()
+    assert messages.catch_up(shelf, DORA, stamp(15)) == ()
 
 
 def test_whoever_joins_looks_through_a_bounded_number_of_messages() -> None:
@@ -287,9 +297,9 @@ def test_whoever_joins_looks_through_a_bounded_number_of_messages() -> None:
     shelf.send(1, ALICE, [BOB])
     for revision in range(2, 2 + messages.LOOKED_THROUGH):
         shelf.send(revision, ALICE, [BOB], to="bo")
-    looked = iter(newest_first(shelf))
-    assert messages.catch_up(looked, DORA, stamp(999)) == ()
-    assert len(list(looked)) == 1
+    assert messages.catch_up(shelf, DORA, stamp(999)) == ()
+    assert len(shelf.looked_at) == messages.LOOKED_THROUGH
+    assert keys.message(1) not in shelf.looked_at
 
 
 def test_what_an_agent_was_not_told_goes_to_its_heir() -> None:
@@ -326,16 +336,19 @@ def test_what_nobody_waits_for_is_kept_for_a_while_and_up_to_a_number() -> None:
         shelf.send(revision, ALICE, [BOB, CAROL], now=now - timedelta(days=6))
     for revision in range(2, KEPT + 12):
         shelf.apply(messages.deliver([shelf.records[keys.later("bo", revision)]], shelf, "bo", stamp(999)))
-    boxes = {name: shelf.inbox(name) for name in ("bo", "ca")}
-    keeping = {write.key for write in messages.prune(shelf.messages(), boxes, {"al", "bo", "ca"}, now)}
+    keeping = {write.key for write in messages.prune(shelf, {"al", "bo", "ca"}, now)}
     assert keeping == {keys.message(1), keys.later("bo", 1)}, "Carol waits for all the others"
-    dropped = {write.key for write in messages.prune(shelf.messages(), boxes, {"al", "bo"}, now)}
+    dropped = {write.key for write in messages.prune(shelf, {"al", "bo"}, now)}
     assert dropped == {
         keys.message(1),
         keys.later("bo", 1),
         *(keys.message(revision) for revision in range(2, 12)),
         *(keys.later("ca", revision) for revision in range(2, 12)),
     }, "Carol has left"
+    shelf.apply(messages.prune(shelf, {"al", "bo"}, now))
+    shelf.looked_at.clear()
+    assert messages.prune(shelf, {"al", "bo"}, now) == ()
+    assert shelf.looked_at == [keys.message(12), keys.later("ca", 12)], "and no more is read than the oldest"
 
 
 # ---------------------------------------------------------------- conversations
@@ -346,7 +359,7 @@ def test_a_thread_is_the_root_and_all_answers() -> None:
     for of in (1, 2, 4, 5):
         message = shelf.message(of)
         assert message is not None
-        assert [m.id for m in messages.thread(newest_first(shelf), message)] == ["m-1", "m-2", "m-4", "m-5"]
+        assert [m.id for m in messages.thread(shelf.messages()[::-1], message)] == ["m-1", "m-2", "m-4", "m-5"]
     orphan = shelf.message(7)
     assert orphan is not None
     assert [m.id for m in messages.thread(shelf.messages(), orphan)] == ["m-7"]

@@ -10,6 +10,8 @@ import pytest
 from invariants import check_replay
 from world import World
 
+from agentsync.core import keys
+from agentsync.core.changes import Drop
 from agentsync.core.messages import KEPT
 from agentsync.errors import NewerRecordError, NotFoundError, UsageError
 from agentsync.ops import care, mail, status
@@ -228,6 +230,18 @@ def test_before_anybody_came_there_is_nothing_to_see(tmp_path: Path) -> None:
         mail.read_message(alice.session, "m-1")
     assert hears(alice) == []
     assert not world.state.exists()
+
+
+def test_a_copy_whose_record_was_dropped_can_be_read_and_acknowledged(cast: tuple[Player, ...]) -> None:
+    alice, bob, _ = cast
+    session = alice.session
+    for verb in (mail.read_message, mail.ack):
+        message = says(alice, "bo")
+        with session.store.transaction("al") as tx:
+            tx.commit("sweep", "as compaction does", [Drop(keys.message(int(message.id[2:])))])
+        assert [one.id for one in mail.inbox(bob.session, everything=True)] == [message.id]
+        assert verb(bob.session, message.id).body == "hello"
+        assert mail.inbox(bob.session, everything=True) == []
 
 
 # ---------------------------------------------------------------- sending
