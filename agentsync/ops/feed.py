@@ -154,7 +154,7 @@ class Happened(Struct, frozen=True, kw_only=True, gc=False):
     at: datetime
     agent: str
     verb: str
-    """The event's, or `edit`."""
+    """The event's, or `edit`, `append`."""
     summary: str
     task: str | None = None
     rev: int | None = None
@@ -181,11 +181,11 @@ def history(session: Session, path: str) -> tuple[Target, list[Happened]]:
     for name in files.names("activity"):
         agent_id = name.removesuffix(".ndjson")
         for line in activity.read(files, agent_id):
-            if line.verb == "edit" and overlap(Target(scope="file", path=line.path), target):
+            if line.verb != "warned" and overlap(Target(scope="file", path=line.path), target):
                 where = f" in worktree {line.worktree}" if line.worktree else ""
-                said = f"{agent_id} edited {line.path}{where}"
+                said = f"{agent_id} {'edited' if line.verb == 'edit' else 'added lines to'} {line.path}{where}"
                 task = work.of(agent_id, line.at)
-                found.append(Happened(at=line.at, agent=agent_id, verb="edit", summary=said, task=task))
+                found.append(Happened(at=line.at, agent=agent_id, verb=line.verb, summary=said, task=task))
     return target, sorted(found, key=lambda happened: (happened.at, happened.rev or 0))
 
 
