@@ -207,7 +207,7 @@ def test_what_fits_several_lists_them(words: str, candidates: set[str]) -> None:
 
 
 def test_many_candidates_are_counted() -> None:
-    with pytest.raises(NotFoundError, match="fits 40 tasks: .* and 32 more"):
+    with pytest.raises(NotFoundError, match=r"fits 40 tasks: .* and 32 more"):
         tasks.find(Table([task(f"t-{n:02}") for n in range(40)]), "t-")
 
 
