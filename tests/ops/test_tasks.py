@@ -13,7 +13,7 @@ from world import ClockFiles, World, git
 from agentsync.core.locks import Conflict
 from agentsync.core.progress import Says
 from agentsync.core.tasks import Changed, Refused
-from agentsync.errors import NotFoundError, UnusableError, UsageError
+from agentsync.errors import NotFoundError, UsageError
 from agentsync.ops import care, tasks
 from agentsync.ops.notices import delivery
 from agentsync.store import log
@@ -502,7 +502,7 @@ def test_a_board_that_may_only_be_read_is_listed_and_nobody_is_asked(
     assert tasks.story(reader.session, "T")[0].task.title == "T"
     assert "ask" not in verbs(world)
     with pytest.raises(OSError, match="Read-only"):
-        reader.claims_next()
+        reader.makes("another")
 
 
 def test_a_damaged_task_comes_back_from_the_log(pair: tuple[Player, Player], world: World) -> None:
