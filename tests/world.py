@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentsync.core.locks import Conflict, Granted
-from agentsync.ops import agents, edits, locks
+from agentsync.core.progress import Says
+from agentsync.ops import agents, edits, locks, tasks
 from agentsync.ops.session import Session, open_session
 from agentsync.runtime import Process, Runtime
 from agentsync.store.files import Files
@@ -24,6 +25,8 @@ from agentsync.store.locate import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from agentsync.core.records import Task
 
 NOON = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 """Later than the mtime of any file that a test makes, so that only the manual clock counts as a sign of life."""
@@ -208,6 +211,36 @@ class Player:
     def has_edited(self, path: str) -> edits.Breach | None:
         """The record after an edit."""
         return edits.after(self.session, path)
+
+    # ------------------------------------------------------------ tasks
+    def makes(self, title: str, *files: str, depends_on: tuple[str, ...] = (), **says: object) -> Task:
+        """A new task."""
+        return tasks.create(self.session, Says(title=title, files=files, depends_on=depends_on, **says))  # type: ignore[arg-type]
+
+    def claims(self, words: str, **how: bool) -> object:
+        return tasks.claim(self.session, words, **how)
+
+    def claims_next(self, lock: bool = False) -> str | None:
+        """The title of what was claimed."""
+        found = tasks.claim_next(self.session, lock=lock)
+        return found.task.title if found else None
+
+    def does(self, verb: str, words: str, *more: str, **how: bool) -> object:
+        """Any other verb of a task: `alice.does("block", "Login", "a key is missing")`."""
+        return getattr(tasks, verb)(self.session, words, *more, **how)
+
+    def sees(self) -> dict[str, tasks.Seen]:
+        """All tasks as this agent's `tasks` shows them, by title."""
+        return {seen.task.title: seen for seen in tasks.board(self.session)}
+
+    def works_on(self) -> str | None:
+        """The title of the task that this agent works on."""
+        found = tasks.mine(self.session)
+        return found.title if found else None
+
+    def was_told(self) -> list[str]:
+        """What waits for this agent."""
+        return [message.body for _, message in self.session.store.state().inbox(self.id)]
 
     def holds(self) -> list[str]:
         """Paths of the locks on disk that are this agent's, live or not."""

@@ -25,7 +25,7 @@ from agentsync.core import keys, policy
 from agentsync.core.changes import Put, Stamp, Write
 from agentsync.core.paths import is_valid_id
 from agentsync.core.records import KINDS, Agent, Change, Event, Format
-from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
+from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UnusableError
 from agentsync.store import codec, log
 from agentsync.store.files import Files
 from agentsync.store.guard import CLI_TIMEOUT, Guard
@@ -333,11 +333,16 @@ class Transaction:
 
     def ask(self, question: Callable[[State, Stamp], T]) -> T:
         """Put a question to the board, after bringing back whatever it found damaged on the way."""
-        answer = question(self.state, self.stamp)
-        while self.state.damaged:
+        while True:
+            try:
+                answer = question(self.state, self.stamp)
+            except AgentSyncError:  # what it missed may be what is damaged
+                if not self.state.damaged:
+                    raise
+            else:
+                if not self.state.damaged:
+                    return answer
             self.repair()
-            answer = question(self.state, self.stamp)
-        return answer
 
     def repair(self) -> None:
         """Bring back records of `state` that cannot be decoded: from the newest log entry that wrote them, else none.

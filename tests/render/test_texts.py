@@ -107,7 +107,7 @@ def frame_of(said: str) -> tuple[list[str], list[str], list[str]]:
 
 
 # ---------------------------------------------------------------- refusals
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(hostile, hostile, hostile)
 def test_a_denial_is_framed_and_short_whatever_the_holder_wrote(path: str, name: str, reason: str) -> None:
     holds = [held(path + "/", scope="dir", holder_name=name, reason=reason) for _ in range(3)]
@@ -122,7 +122,7 @@ def test_a_denial_is_framed_and_short_whatever_the_holder_wrote(path: str, name:
     assert len(said) <= locks.MAX_DENIAL
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(hostile)
 @example("src/" + "x" * 4000 + ".py")
 @example("'" * 300)
@@ -164,7 +164,7 @@ def test_a_refusal_describes_two_locks_and_counts_the_rest(count: int) -> None:
     assert (inside[-1] == f"and {count - 2} more: agent-sync locks") is (count > 2)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(hostile, hostile, hostile, hostile)
 def test_a_warning_about_another_worktree_is_framed_and_fits(path: str, name: str, reason: str, branch: str) -> None:
     holds = [held(path, holder_name=name, reason=reason, branch=branch, worktree=branch) for _ in range(7)]
@@ -176,7 +176,7 @@ def test_a_warning_about_another_worktree_is_framed_and_fits(path: str, name: st
     assert len(said) <= claude.MAX_CONTEXT, "what is cut off loses the end of its frame"
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(hostile, hostile)
 def test_what_an_editor_is_told_of_a_breach_is_framed_and_fits(name: str, reason: str) -> None:
     said = locks.breach(blocked("a.py", *[held(holder_name=name, reason=reason)] * 3), NOW)
@@ -187,7 +187,7 @@ def test_what_an_editor_is_told_of_a_breach_is_framed_and_fits(name: str, reason
 
 
 # ---------------------------------------------------------------- on one line each
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(hostile, hostile, hostile, hostile)
 def test_every_line_about_a_lock_is_one_line(path: str, name: str, reason: str, where: str) -> None:
     one = held(path, holder_name=name, reason=reason, worktree=where, branch=where)
@@ -239,7 +239,7 @@ def test_an_automatic_lock_says_that_it_goes_with_the_last_edit() -> None:
 
 
 # ---------------------------------------------------------------- the board
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(hostile, hostile, hostile, hostile)
 def test_the_table_has_a_line_per_agent_and_lock(name: str, role: str, branch: str, reason: str) -> None:
     one = presence(name=name, role=role, branch=branch, worktree=branch, client=name)
@@ -249,7 +249,7 @@ def test_the_table_has_a_line_per_agent_and_lock(name: str, role: str, branch: s
     assert all(line.isprintable() for line in lines)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(hostile, hostile, hostile, st.integers(0, 60))
 def test_the_compact_board_fits_and_counts_what_does_not(name: str, role: str, reason: str, count: int) -> None:
     agents = [presence(f"a{n}", name=name, role=role, client=name) for n in range(count)]
@@ -269,7 +269,7 @@ def test_the_compact_board_fits_and_counts_what_does_not(name: str, role: str, r
         assert rest == ([f"- and {2 * count - len(shown)} more: agent-sync status"] if len(shown) < 2 * count else [])
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(hostile)
 def test_ones_own_name_does_not_break_the_compact_board(name: str) -> None:
     board = overview([], [])
@@ -279,6 +279,9 @@ def test_ones_own_name_does_not_break_the_compact_board(name: str) -> None:
             you=Whoami(presence=mine, registered=True, source="x"),
             agents=(mine,),
             locks=board.locks,
+            tasks=(),
+            task=None,
+            decisions=(),
             unread=0,
             revision=1,
         ),
@@ -331,7 +334,7 @@ def mail(body: str, number: int = 12, **more: Any) -> Message:
     return Message(id=f"m-{number}", body=body, created_at=NOW - timedelta(seconds=12), **fields)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(hostile, min_size=1, max_size=15))
 def test_notices_are_framed_and_fit(bodies: list[str]) -> None:
     said = told([message(body) for body in bodies])
@@ -459,7 +462,7 @@ def test_a_name_in_a_notice_cannot_forge_a_notice(forged: str) -> None:
 
 
 # ---------------------------------------------------------------- JSON
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(hostile, hostile)
 def test_answers_are_json_with_the_words_as_they_were(name: str, reason: str) -> None:
     one = held(holder_name=name, reason=reason)
