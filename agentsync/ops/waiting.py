@@ -82,23 +82,21 @@ def wait(session: Session, want: Want, seconds: float, decide: Decide[T], commit
     place = join(session, want, seconds, decide, commit)
     if not isinstance(place, Place):
         return place
-    from agentsync.store.watch import Follower  # its watcher takes 40 ms to import; who need not wait does not pay
-
     try:
+        from agentsync.store.watch import Follower  # its watcher takes 40 ms to import, and most need not wait
+
         with Follower(session.store.files, place.revision) as follower:
             while (left := place.left()) > 0:
                 follower.moved(min(left, LOOK_S))
                 outcome = place.look()
                 if outcome is not None:
                     return outcome
-        place.leave()
         return GaveUp()
-    except BaseException:
+    finally:  # also when it is interrupted
         try:
             place.leave()
         except (AgentSyncError, OSError):
-            pass  # what went wrong before says more; this process ends, and others skip whom they can prove dead
-        raise
+            pass  # what was said before counts; when this process ends, others skip whom they can prove dead
 
 
 def join(session: Session, want: Want, seconds: float, decide: Decide[T], commit: Commit[T]) -> T | GaveUp | Place[T]:

@@ -23,11 +23,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from agentsync.board import open as board
 
 WORKER = """
-import sys, agentsync
-me = agentsync.open(sys.argv[1], agent=sys.argv[2])
-decision = me.lock("the/file", wait=120)
-assert isinstance(decision, agentsync.Granted), decision
-me.unlock("the/file")
+import os, sys
+from agentsync.__main__ import main
+os.chdir(sys.argv[1])
+for words in (["lock", "the/file", "--wait=120"], ["unlock", "the/file"]):
+    sys.argv = ["agent-sync", *words]
+    assert main() == 0
 """
 
 
@@ -40,7 +41,12 @@ def wakes(count: int) -> list[float]:
         holder.lock("the/file")
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         workers = [
-            subprocess.Popen([sys.executable, "-c", WORKER, root, f"worker-{n:02}"], env=env) for n in range(count)
+            subprocess.Popen(
+                [sys.executable, "-c", WORKER, root],
+                env={**env, "AGENT_SYNC_ID": f"worker-{n:02}"},
+                stdout=subprocess.DEVNULL,
+            )
+            for n in range(count)
         ]
         while len(list(Path(root, ".claude/coordination/queue").glob("*.json"))) < count:
             time.sleep(0.05)
