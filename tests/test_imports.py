@@ -146,6 +146,30 @@ def test_handing_over_mail_loads_nothing_heavy_either(repo: Path, event: str) ->
     assert not {name for name in ours(modules) if name.startswith(("agentsync.cli.", "agentsync.render.status"))}
 
 
+WORK = frozenset(
+    f"agentsync.{name}"
+    for name in (
+        "core.tasks",
+        "core.claims",
+        "core.progress",
+        "core.decisions",
+        "ops.tasks",
+        "ops.decisions",
+        "ops.feed",
+    )
+)
+
+
+@pytest.mark.parametrize(("event", "path"), [("pre-tool-use", "held.py"), ("post-tool-use", "mine.py"), ("stop", None)])
+def test_tasks_and_decisions_cost_an_edit_nothing(repo: Path, event: str, path: str | None) -> None:
+    assert not ours(hook(repo, event, path)) & WORK
+
+
+@pytest.mark.parametrize("words", [["lock", "free.py"], ["locks"], ["check", "free.py"], ["whoami"]])
+def test_nor_a_command_that_is_not_about_them(repo: Path, words: list[str]) -> None:
+    assert not ours(loaded("-m", "agentsync", *words, cwd=repo, CLAUDE_CODE_SESSION_ID=SESSION)) & WORK
+
+
 def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> None:
     assert "agentsync.core.globs" not in hook(repo, "pre-tool-use", "held.py")
 
@@ -163,6 +187,8 @@ def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> Non
         (["queue"], 0),
         (["request", "held.py"], 0),
         (["append", "log.txt", "--content", "x"], 0),
+        *((["create-task", "T"], 0), (["tasks"], 0), (["claim-next"], 0), (["complete-task", "T"], 4)),
+        *((["decision", "T"], 0), (["decisions"], 0), (["log"], 0), (["log", "x"], 0), (["history", "held.py"], 0)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

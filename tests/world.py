@@ -85,6 +85,11 @@ class ManualRuntime(Runtime):
         super().__init__(env=env, cwd=cwd)
         self.clock = clock
         self.machine = machine
+        self.next_id = ""
+        """What the next generated id will be; nothing = chance decides."""
+
+    def random_id(self, length: int) -> str:
+        return self.next_id[:length] or super().random_id(length)
 
     def now(self) -> datetime:
         return self.clock.now

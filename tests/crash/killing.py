@@ -232,11 +232,11 @@ def board(world: World) -> tuple[object, ...]:
     """What a reader sees. It must not fail, find anything damaged, or see two live holders of one path."""
     looking = world.agent("reader").session.store
     state = looking.state()
-    agents, locks = state.presences(), state.locks()
+    agents, locks, tasks, decisions = state.presences(), state.locks(), state.tasks(), state.decisions()
     live = [held.lock for held in locks if held.live]
     assert not any(conflicting(a, b) for i, a in enumerate(live) for b in live[:i])
     assert state.damaged == {}
     assert state.newer == set()
     revisions = [event.rev for event in log.since(looking.files, 0)]
     assert revisions == list(range(1, looking.revision() + 1))
-    return agents, locks, revisions
+    return agents, locks, tasks, decisions, revisions

@@ -21,7 +21,8 @@ from lines import in_line, joins, stand, with_process
 from world import Player, World
 
 from agentsync.core.locks import Conflict, Granted, Released
-from agentsync.ops import agents, edits, locks, mail
+from agentsync.core.tasks import Changed
+from agentsync.ops import agents, edits, locks, mail, tasks
 from agentsync.ops.session import Session, open_session
 from agentsync.ops.waiting import Place
 
@@ -562,6 +563,81 @@ def test_who_comes_while_a_broadcast_is_sent_hears_it_once(world: World) -> None
     in_every_order(
         world, (alice, bob), (lambda session: mail.send(session, "all", "hello"), agents.register), judge, limit=20_000
     )
+
+
+# ---------------------------------------------------------------- tasks
+def owners(world: World) -> dict[str, str | None]:
+    return {task.title: task.owner for task in world.agent("reader").session.store.state().tasks()}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_two_who_claim_the_next_task_get_one_each_or_one_gets_the_only_one(count: int, world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    bob.registers()
+    for number in range(count):
+        alice.makes(f"T{number}", "src/app.py", priority=-number)
+
+    def judge(world: World, results: list[object]) -> None:
+        won = [result.task for result in results if isinstance(result, Changed)]
+        assert len(won) == count
+        assert owners(world) == {task.title: task.owner for task in won}
+        assert len({task.owner for task in won}) == count
+        (held,) = world.agent("reader").session.store.state().locks()
+        assert held.lock.holder == owners(world)["T0"]
+
+    schedules = in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: tasks.claim_next(session, lock=True), lambda session: tasks.claim_next(session, lock=True)),
+        judge,
+    )
+    assert schedules > 1
+
+
+def _third_claims(session: Session) -> object:
+    return tasks.claim(session, "T", lock=True)
+
+
+def _third_locks(session: Session) -> object:
+    return locks.lock(session, ["src/app.py"])
+
+
+def _third_edits(session: Session) -> object:
+    return edits.before(session, "src/app.py")
+
+
+@pytest.mark.parametrize("third", [_third_claims, _third_locks, _third_edits])
+def test_what_is_handed_on_is_free_for_a_third_at_no_moment(third: Act, world: World) -> None:
+    alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    for player in (bob, carol):
+        player.registers()
+    alice.makes("T", "src/app.py", "docs/")
+    alice.claims("T", lock=True)
+
+    def judge(world: World, results: list[object]) -> None:
+        assert isinstance(results[0], Changed)
+        assert type(results[1]).__name__ in ("Refused", "Conflict"), results[1]
+        assert owners(world) == {"T": "bob"}
+        assert (alice.holds(), bob.holds(), carol.holds()) == ([], ["docs/", "src/app.py"], [])
+
+    in_every_order(world, (alice, carol), (lambda session: tasks.handoff(session, "T", "bob"), third), judge)
+
+
+def test_what_is_completed_while_another_wants_what_waits_for_it_is_ready_or_not(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.makes("API")
+    alice.makes("UI", depends_on=("API",))
+    alice.claims("API")
+    bob.registers()
+    outcomes = set()
+
+    def judge(world: World, results: list[object]) -> None:
+        assert isinstance(results[0], Changed)
+        outcomes.add(owners(world)["UI"])
+        assert (results[1] is not None) == (owners(world)["UI"] == "bob")
+
+    in_every_order(world, (alice, bob), (lambda session: tasks.complete(session, "API"), tasks.claim_next), judge)
+    assert outcomes == {None, "bob"}
 
 
 # ---------------------------------------------------------------- what others left behind

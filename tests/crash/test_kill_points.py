@@ -7,6 +7,7 @@ the events explain every record on disk.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -22,7 +23,8 @@ from lines import in_line, joins, with_process
 from world import World
 
 from agentsync.core.locks import Conflict, Granted
-from agentsync.ops import care, mail, requests
+from agentsync.core.tasks import Refused
+from agentsync.ops import care, decisions, feed, mail, requests
 from agentsync.ops.edits import Allowed
 from agentsync.store import log
 from agentsync.store.compact import KEEP
@@ -309,6 +311,97 @@ def test_a_lock_that_goes_answers_its_request_or_stays(world: World) -> None:
     kill_everywhere(world, lambda: alice.unlocks("a"))
     assert (alice.holds(), in_line(world)) == ([], [])
     assert list((world.state / "inbox/bob").glob("*.json"))
+
+
+# ---------------------------------------------------------------- tasks and decisions
+def test_a_task_is_made_or_not(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    alice.runtime.next_id = "7k3f"
+    done = kill_everywhere(world, lambda: alice.makes("T", "src/app.py"))
+    assert done.kills > 30
+    assert list(alice.sees()) == ["T"]
+
+
+def test_a_task_is_claimed_with_its_locks_and_ones_own_record_or_not_at_all(world: World) -> None:
+    alice = world.agent("alice")
+    task = alice.makes("T", "src/app.py", "docs/", "@db")
+    kill_everywhere(world, lambda: alice.claims("T", lock=True))
+    assert alice.holds() == ["@db", "docs/", "src/app.py"]
+    assert alice.works_on() == "T"
+    assert json.loads((world.state / "agents/alice.json").read_bytes())["task"] == task.id
+
+
+def test_a_task_of_somebody_gone_is_taken_over_with_its_locks_and_the_notice_or_left_alone(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.makes("T", "src/app.py")
+    alice.claims("T", lock=True)
+    world.clock.advance(minutes=16)
+    bob.registers()
+    kill_everywhere(world, lambda: bob.claims("T", lock=True))
+    assert (bob.works_on(), bob.holds(), alice.holds()) == ("T", ["src/app.py"], [])
+    assert len(alice.was_told()) == 1
+
+
+def test_a_task_is_completed_or_not(world: World) -> None:
+    alice = world.agent("alice")
+    alice.makes("T")
+    alice.makes("next", depends_on=("T",))
+    alice.claims("T")
+    kill_everywhere(world, lambda: alice.does("complete", "T"))
+    assert [seen.is_ready for seen in alice.sees().values()] == [True, False]
+    assert alice.works_on() is None
+
+
+def test_a_task_is_handed_on_with_all_its_locks_or_stays_where_it_was(world: World) -> None:
+    alice, bob = _about_to_hand_on(world)
+    kill_everywhere(world, lambda: alice.does("handoff", "T", "bob"))
+    assert (bob.works_on(), bob.holds(), alice.holds()) == ("T", ["docs/", "src/app.py", "src/lib/"], [])
+    assert len(bob.was_told()) == 1
+
+
+def _about_to_hand_on(world: World) -> tuple[Player, Player]:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    bob.registers()
+    alice.makes("T", "src/app.py", "src/lib/")
+    alice.claims("T", lock=True)
+    alice.locks("docs/", task=alice.sees()["T"].task.id)
+    return alice, bob
+
+
+def test_nobody_else_can_edit_or_lock_or_claim_what_is_being_handed_on_at_any_moment(world: World) -> None:
+    """Without auto-locks an edit is judged by what lies on disk alone; nobody finishes the intent first."""
+    (world.root / ".claude").mkdir()
+    (world.root / ".claude/agent-sync.toml").write_text("auto_lock = false\n")
+    alice, _ = _about_to_hand_on(world)
+    carol = world.agent("carol")
+    carol.registers()
+    start = Snapshot(world.state)
+    for call in count(1):
+        start.restore()
+        killed = kill_before(call, lambda: alice.does("handoff", "T", "bob"), only_changing=True)
+        for path in ("src/app.py", "src/lib/x.py", "docs/a.md"):
+            assert not carol.may_edit(path), f"killed before call {call}, and {path} looks free"
+        owner = alice.sees()["T"].task.owner
+        assert owner in ("alice", "bob")
+        assert isinstance(carol.claims("T"), Refused)
+        assert carol.is_refused("src/app.py")
+        if not killed:
+            return
+
+
+def test_a_decision_is_made_or_not(world: World) -> None:
+    alice = world.agent("alice")
+    first = decisions.decide(alice.session, "Times are UTC")
+    kill_everywhere(world, lambda: decisions.decide(alice.session, "Times are local", first.id))
+    assert [one.text for one in decisions.listing(alice.session)] == ["Times are local"]
+
+
+def test_an_entry_is_in_the_feed_once_or_not(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    kill_everywhere(world, lambda: feed.record(alice.session, "migrated", "ops"))
+    assert [event.verb for event in log.since(alice.session.store.files, 0)].count("ops") == 1
 
 
 # ---------------------------------------------------------------- what stays held is never free

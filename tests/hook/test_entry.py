@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from agentsync.core.progress import Says
 from agentsync.core.records import Agent, Lock
 from agentsync.hook import entry
-from agentsync.ops import agents, locks, mail
+from agentsync.ops import agents, decisions, locks, mail, tasks
 from agentsync.ops.session import open_session
 from agentsync.render.frame import CLOSE, OPEN
 from agentsync.runtime import Runtime
@@ -1172,3 +1173,136 @@ def test_a_file_of_another_repository_is_judged_by_its_own_board(repo: Repo, ali
     assert alice.edits("src/app.py").is_silent
     shutil.rmtree(other.state)
     assert alice.tool("pre-tool-use", other.root / "src/app.py").is_silent
+
+
+# ---------------------------------------------------------------- tasks
+def make_task(repo: Repo, title: str, **says: Any) -> str:
+    """Carol puts a task on the board."""
+    return tasks.create(repo.agent("carol"), Says(title=title, **says)).id
+
+
+def task_of(repo: Repo, client: Client) -> list[str]:
+    """Titles of what a client owns."""
+    return [seen.task.title for seen in tasks.board(repo.agent("carol")) if seen.task.owner == client.id]
+
+
+@pytest.fixture
+def eager(repo: Repo) -> Client:
+    return repo.client(ALICE, AGENT_SYNC_AUTO_CLAIM="1")
+
+
+def test_a_free_agent_is_handed_the_best_task_once(repo: Repo, eager: Client) -> None:
+    make_task(repo, "Low")
+    make_task(repo, "High", priority=9, description="Make the form", files=("src/app.py",))
+    tasks.claim(repo.agent("dave"), "High")
+    tasks.checkpoint(repo.agent("dave"), "High", "form done, validation missing")
+    tasks.release(repo.agent("dave"), "High")
+    said = eager.starts().context
+    assert task_of(repo, eager) == ["High"]
+    assert all(f"\n  {line}\n" in said for line in said_of(repo, "High")), said
+    for source in ("resume", "compact", "startup"):
+        assert "High" in eager.starts(source).context
+        assert task_of(repo, eager) == ["High"]
+
+
+def said_of(repo: Repo, title: str) -> list[str]:
+    task_id = next(seen.task.id for seen in tasks.board(repo.agent("carol")) if seen.task.title == title)
+    return [
+        f"task: {task_id} {title}",
+        "description: Make the form",
+        "files: src/app.py",
+        "checkpoint: form done, validation missing",
+    ]
+
+
+def test_who_has_a_task_is_handed_none(repo: Repo, eager: Client) -> None:
+    make_task(repo, "Mine")
+    make_task(repo, "Better", priority=9)
+    tasks.claim(open_session(Runtime(env={}, cwd=str(repo.root)), client="claude", session=ALICE), "Mine")
+    assert "Mine" in eager.starts().context
+    assert task_of(repo, eager) == ["Mine"]
+
+
+def test_nobody_is_handed_a_task_unasked(repo: Repo, alice: Client) -> None:
+    make_task(repo, "T")
+    for value in ("", "0", "yes"):
+        repo.client(ALICE, AGENT_SYNC_AUTO_CLAIM=value).starts()
+    assert "task" in alice.starts().context
+    assert task_of(repo, alice) == []
+
+
+def test_two_who_start_at_once_are_handed_different_tasks(repo: Repo) -> None:
+    for title in ("one", "two"):
+        make_task(repo, title)
+    raw = {s: json.dumps({"session_id": s, "cwd": str(repo.root), "source": "startup"}).encode() for s in (ALICE, BOB)}
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(repo.scratch), "AGENT_SYNC_AUTO_CLAIM": "1"}
+    pids = [start_fork(["session-start"], raw[s], env, repo.scratch, s) for s in (ALICE, BOB)]
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0, 0]
+    owned = [task_of(repo, repo.client(s)) for s in (ALICE, BOB)]
+    assert sorted(owned) == [["one"], ["two"]]
+
+
+def test_a_board_without_a_task_to_hand_over_is_no_failure(repo: Repo, eager: Client) -> None:
+    assert eager.starts().is_silent
+    make_task(repo, "T")
+    tasks.claim(repo.agent("carol"), "T")
+    assert eager.starts().code == 0
+    assert task_of(repo, eager) == []
+    assert repo.failures() == []
+
+
+@pytest.mark.parametrize("char", ["x", "<", "\u202e", "\n", "🙂"], ids=ascii)
+def test_a_greeting_with_a_task_of_any_length_has_at_most_2000_characters(repo: Repo, eager: Client, char: str) -> None:
+    files = tuple(f"src/{number}{char * 90}" for number in range(40))
+    make_task(repo, f"T{char * 190}", priority=9, description=char * 4000, files=files)
+    for number in range(60):
+        make_task(repo, f"{number} {char * 100}")
+    for number in range(8):
+        decisions.decide(repo.agent("carol"), f"{number} {char * 900}")
+    first = next(seen.task.id for seen in tasks.board(repo.agent("carol")))
+    tasks.claim(repo.agent("dave"), first)
+    tasks.checkpoint(repo.agent("dave"), first, char * 4000)
+    tasks.note(repo.agent("dave"), first, char * 4000)
+    tasks.release(repo.agent("dave"), first)
+    said = eager.starts().context
+    assert task_of(repo, eager) == [f"T{char * 190}".strip()]
+    assert len(said) <= 2000
+    assert f"all of it: agent-sync task {first}" in said
+    assert "checkpoint: " in said
+    assert re.search(r"- and \d+ more: agent-sync status", said)
+    assert (said.count(OPEN), said.count(CLOSE)) == (1, 1)
+
+
+def test_a_silent_owner_is_asked_at_its_next_hook(
+    repo: Repo, alice: Client, life: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    mine = repo.client(ALICE, CLAUDE_PID=str(life().pid))
+    mine.starts()
+    task_id = make_task(repo, "T")
+    tasks.claim(open_session(Runtime(env=mine.env, cwd=str(repo.root)), client="claude", session=ALICE), "T")
+    long_ago(repo)
+    assert [seen.stalled for seen in tasks.board(repo.agent("bob"))] == [True]
+    said = mine.has_edited("src/app.py").context
+    assert f"complete-task {task_id}" in said
+    assert mine.has_edited("src/app.py").is_silent
+    assert [seen.stalled for seen in tasks.board(repo.agent("bob"))] == [False]
+
+
+def long_ago(repo: Repo) -> None:
+    """Everything on the board happened forty minutes earlier."""
+    then = datetime.now(UTC) - timedelta(minutes=40)
+    stamp = re.compile(r'"(\d{4}-\d\d-\d\dT[^"]+Z)"')
+    for path in repo.state.rglob("*.json"):
+        path.write_text(stamp.sub(lambda _: f'"{then:%Y-%m-%dT%H:%M:%SZ}"', path.read_text()))
+        os.utime(path, (then.timestamp(), then.timestamp()))
+
+
+def test_tasks_and_decisions_add_nothing_to_an_edit(repo: Repo, alice: Client, bob: Client) -> None:
+    alice.starts()
+    bob.starts()
+    make_task(repo, "T", files=("src/app.py",))
+    decisions.decide(repo.agent("carol"), "Tabs")
+    before = sorted(path.name for path in (repo.state / "log").iterdir())
+    assert alice.edits("src/app.py").is_silent
+    assert alice.has_edited("src/app.py").is_silent
+    assert len(list((repo.state / "log").iterdir())) == len(before) + 1, "the lock of the edit, and nothing else"

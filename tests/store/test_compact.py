@@ -11,9 +11,12 @@ from invariants import check_replay, check_store, history, plain
 from msgspec.structs import replace
 from world import ClockFiles, World
 
+from agentsync.core import agents as agents_
+from agentsync.core import decisions, tasks
 from agentsync.core.changes import Put
 from agentsync.core.locks import Granted
 from agentsync.ops import agents, care
+from agentsync.ops.decisions import decide, listing
 from agentsync.ops.session import open_session
 from agentsync.store import inspect, log
 from agentsync.store.compact import ACTIVITY_BYTES, KEEP, ORPHAN_S, Compacted
@@ -365,3 +368,65 @@ def test_a_disk_too_full_to_compact_does_not_spoil_what_was_answered_already(wor
     care.compact_if_free(session)
     assert any("No space left" in warning for warning in session.store.warnings)
     assert len(history(world.state)) == 300
+
+
+# ---------------------------------------------------------------- who and what is long gone
+def test_of_those_who_left_the_newest_are_remembered_with_their_edits(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    for number in range(agents_.KEPT + 5):
+        world.clock.advance(seconds=1)
+        visitor = world.agent(f"visitor-{number:03}")
+        visitor.registers()
+        visitor.has_edited("src/app.py")
+        visitor.ends()
+    care.gc(alice.session)
+    left = sorted(path.stem for path in (world.state / "agents/past").iterdir())
+    assert left == [f"visitor-{number:03}" for number in range(5, agents_.KEPT + 5)]
+    edits = {path.stem for path in (world.state / "activity").iterdir()}
+    assert edits == set(left), "alice was in company and edited nothing"
+    events = check_replay(world.state)
+    assert "visitor-000" in {event.actor for event in events}, "the log has not forgotten anybody"
+    world.agent("visitor-000").registers()
+    assert (world.state / "agents/visitor-000.json").exists()
+
+
+def test_who_is_on_the_board_keeps_its_edits_whatever_lies_among_the_past(world: World) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    alice.has_edited("src/app.py")
+    care.gc(alice.session)
+    assert (world.state / "activity/alice.ndjson").exists()
+
+
+def test_finished_tasks_and_superseded_decisions_move_out_and_can_be_found_in_the_archive(world: World) -> None:
+    alice = world.agent("alice")
+    made = [alice.makes(f"task {number}").id for number in range(tasks.KEPT + 3)]
+    alice.makes("open", depends_on=(made[0],))
+    for task_id in made:
+        world.clock.advance(seconds=1)
+        alice.does("cancel", task_id)
+    for number in range(decisions.KEPT + 3):
+        decide(alice.session, f"decision {number}", f"d-{alice.session.store.revision()}" if number else None)
+    care.gc(alice.session)
+    left = {path.stem for path in (world.state / "tasks").iterdir()}
+    assert len(left) == tasks.KEPT + 2, "one is needed, one is open"
+    assert {made[0], made[-1]} < left
+    assert made[1] not in left
+    assert len(list((world.state / "decisions").iterdir())) == decisions.KEPT + 1
+    assert [one.text for one in listing(alice.session)] == [f"decision {decisions.KEPT + 2}"]
+    events = check_replay(world.state)
+    assert any(made[1] in event.summary for event in events)
+
+
+def test_a_task_of_a_newer_version_is_left_alone_and_stops_nothing(world: World) -> None:
+    alice = world.agent("alice")
+    made = [alice.makes(f"task {number}").id for number in range(tasks.KEPT + 2)]
+    for task_id in made:
+        world.clock.advance(seconds=1)
+        alice.does("cancel", task_id)
+    path = world.state / f"tasks/{made[0]}.json"
+    path.write_text(path.read_text().replace('"v": 1', '"v": 2'))
+    care.gc(alice.session)
+    assert path.exists()
+    assert not (world.state / f"tasks/{made[1]}.json").exists()
