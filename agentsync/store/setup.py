@@ -29,7 +29,9 @@ This directory is how the coding agents of this repository coordinate, by the to
 Every file is a record that you can read: `ls locks` is the lock table, `ls log | tail` the feed.
 
   agents/     who is here        locks/      what is held: %2F is a slash, @name a resource
-  log/        what happened      inbox/      what an agent will be told next
+  tasks/      what is to be done queue/      who waits for what
+  messages/   what was said      inbox/      what an agent will be told next
+  decisions/  what was agreed    log/        what happened
   archive/    older events       quarantine/ files that could not be read
   activity/   edits, best effort tmp/        files on their way
 
