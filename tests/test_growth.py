@@ -16,7 +16,8 @@ from agentsync.core import agents, decisions, keys, tasks
 from agentsync.core.changes import Put
 from agentsync.core.decisions import decide
 from agentsync.core.records import Agent, Task
-from agentsync.ops import care, status
+from agentsync.ops import agents as agents_of_ops
+from agentsync.ops import care, mail, status
 from agentsync.render.status import greeting
 
 if TYPE_CHECKING:
@@ -77,8 +78,11 @@ def _task(world: World, number: int, status: str) -> Put:
 def _decide_and_leave(world: World, tx: Transaction, number: int) -> None:
     me = Agent(id=f"agent-{number:05}", name="x", created_at=world.clock.now, last_seen=world.clock.now)
     known = decisions.current(tx.state.decisions())
-    put = decide(known, me, f"decision {number}", known[-1].id if len(known) > 20 else None, tx.stamp)
-    tx.commit("decision", f"decision {number}", [put, Put(keys.past_agent(me.id), replace(me, status="offline"))], "E")
+    made = decide(known, me, f"decision {number}", known[-1].id if len(known) > 20 else None, tx.stamp)
+    puts = decisions.publish(made, (), tx.stamp)
+    tx.commit(
+        "decision", f"decision {number}", [*puts, Put(keys.past_agent(me.id), replace(me, status="offline"))], "E"
+    )
 
 
 def files_in(path: Path) -> int:
@@ -104,4 +108,29 @@ def test_ten_thousand_tasks_and_decisions_leave_small_directories_and_a_short_gr
     assert len(greeting(board, world.clock.now)) < 2000
     assert alice.claims_next() == "open 39"
     assert len(greeting(status.overview(alice.session), world.clock.now)) < 2000
+    check_store(world.state)
+
+
+@pytest.mark.slow
+def test_ten_thousand_messages_leave_small_directories(memory: Path) -> None:
+    world = World(memory, git_repo=False)
+    alice, *readers = (world.agent(name) for name in ("alice", "bob", "carol", "dave"))
+    sessions = [player.session for player in (alice, *readers)]
+    for session in sessions:
+        session.store._durable = False
+        agents_of_ops.register(session)
+    for number in range(MANY):
+        mail.send(sessions[0], "bob" if number % 2 else "all", f"message {number}")
+        if number % ROUND == ROUND - 1:
+            for session in sessions[1:]:
+                told = 1
+                while told:
+                    with mail.delivery(session, "prompt", lambda message: len(message.body), 8000) as delivery:
+                        told = len(delivery.messages)
+        if sessions[0].store.due_for_compaction:
+            care.compact_if_free(sessions[0])
+    care.gc(sessions[0])
+    assert files_in(world.state / "messages") <= 300
+    assert files_in(world.state / "log") <= 300
+    assert not any(path.is_file() for path in (world.state / "inbox").rglob("*"))
     check_store(world.state)

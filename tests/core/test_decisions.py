@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentsync.core import decisions, keys
-from agentsync.core.changes import Drop, Stamp
+from agentsync.core.changes import Drop, Put, Stamp
 from agentsync.core.decisions import KEPT, MAX_TEXT
 from agentsync.core.records import Decision
 from agentsync.errors import NotFoundError, UsageError
@@ -16,10 +16,10 @@ from agentsync.errors import NotFoundError, UsageError
 
 def decided(known: list[Decision], text: str = "x", supersedes: str | None = None, revision: int = 0) -> Decision:
     stamp = Stamp(NOW, revision or len(known) + 1, "s")
-    put = decisions.decide(known, agent("me"), text, supersedes, stamp)
-    assert isinstance(put.record, Decision)
-    assert put.key == keys.decision(stamp.revision)
-    return put.record
+    made = decisions.decide(known, agent("me"), text, supersedes, stamp)
+    (put,) = decisions.publish(made, (), stamp)
+    assert put == Put(keys.decision(stamp.revision), made)
+    return made
 
 
 def test_a_decision_says_who_what_and_has_its_revision_as_id() -> None:

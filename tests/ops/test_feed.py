@@ -9,7 +9,7 @@ import pytest
 from world import NOON, World, git
 
 from agentsync.errors import NotFoundError, UsageError
-from agentsync.ops import care, decisions, feed
+from agentsync.ops import care, decisions, feed, mail, status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +27,11 @@ def verbs(player: Player, since: object = 0, wanted: Callable[[Event], bool] = e
     return [event.verb for event in feed.events(player.session, since, wanted, 0)]  # type: ignore[arg-type]
 
 
+def told(player: Player, when: mail.When) -> list[str]:
+    with mail.delivery(player.session, when, lambda _: 1, 100) as delivery:
+        return [message.body for message in delivery.messages]
+
+
 # ---------------------------------------------------------------- decisions
 def test_a_decision_holds_until_another_takes_its_place(world: World) -> None:
     alice, bob = world.agent("alice"), world.agent("bob")
@@ -40,6 +45,21 @@ def test_a_decision_holds_until_another_takes_its_place(world: World) -> None:
     event = feed.events(alice.session, None, everything, 1)[0]
     assert (event.verb, event.actor) == ("decision", "bob")
     assert f"decided {second.id} instead of {first.id}: Times are local" in event.summary
+
+
+def test_a_decision_reaches_who_is_here_with_the_next_prompt_once_and_is_no_unread_mail(world: World) -> None:
+    alice, bob, carol, late = (world.agent(name) for name in ("alice", "bob", "carol", "late"))
+    for player in (alice, bob, carol):
+        player.registers()
+    carol.ends()
+    decisions.decide(alice.session, "Times are UTC\nand so are dates")
+    assert told(bob, "turn") == told(bob, "stop") == []
+    assert status.overview(bob.session).unread == 0
+    assert told(bob, "prompt") == ["alice (alice) decided d-5: Times are UTC and so are dates"]
+    assert told(bob, "prompt") == told(alice, "prompt") == told(carol, "prompt") == []
+    late.registers()
+    assert told(late, "prompt") == [], "the status tells those who come later"
+    assert [one.text for one in status.overview(late.session).decisions] == ["Times are UTC\nand so are dates"]
 
 
 def test_a_decision_may_be_refused_and_leaves_nothing(world: World) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from agentsync.ops.notices import delivery
 from world import ClockFiles, World, git
 
 from agentsync.core.locks import Conflict
@@ -16,6 +15,7 @@ from agentsync.core.progress import Says
 from agentsync.core.tasks import Changed, Refused
 from agentsync.errors import NotFoundError, UsageError
 from agentsync.ops import care, tasks
+from agentsync.ops.mail import delivery
 from agentsync.store import log
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def last(world: World) -> str:
 
 def is_told(player: Player) -> list[str]:
     """What the next hook of this agent tells it."""
-    with delivery(player.session) as messages:
-        return [message.body for message in messages]
+    with delivery(player.session, "prompt", lambda _message: 1, 100) as now:
+        return [message.body for message in now.messages]
 
 
 @pytest.fixture
