@@ -27,7 +27,7 @@ def verbs(player: Player, since: object = 0, wanted: Callable[[Event], bool] = e
     return [event.verb for event in feed.events(player.session, since, wanted, 0)]  # type: ignore[arg-type]
 
 
-def told(player: Player, when: mail.When) -> list[str]:
+def hears(player: Player, when: mail.When) -> list[str]:
     with mail.delivery(player.session, when, lambda _: 1, 100) as delivery:
         return [message.body for message in delivery.messages]
 
@@ -53,12 +53,12 @@ def test_a_decision_reaches_who_is_here_with_the_next_prompt_once_and_is_no_unre
         player.registers()
     carol.ends()
     decisions.decide(alice.session, "Times are UTC\nand so are dates")
-    assert told(bob, "turn") == told(bob, "stop") == []
+    assert hears(bob, "turn") == hears(bob, "stop") == []
     assert status.overview(bob.session).unread == 0
-    assert told(bob, "prompt") == ["alice (alice) decided d-5: Times are UTC and so are dates"]
-    assert told(bob, "prompt") == told(alice, "prompt") == told(carol, "prompt") == []
+    assert hears(bob, "prompt") == ["alice (alice) decided d-5: Times are UTC and so are dates"]
+    assert hears(bob, "prompt") == hears(alice, "prompt") == hears(carol, "prompt") == []
     late.registers()
-    assert told(late, "prompt") == [], "the status tells those who come later"
+    assert hears(late, "prompt") == [], "the status tells those who come later"
     assert [one.text for one in status.overview(late.session).decisions] == ["Times are UTC\nand so are dates"]
 
 
