@@ -49,7 +49,14 @@ class Sessions:
             [str(self.bin / "agent-sync"), *words], cwd=self.repo, env=clean, capture_output=True, text=True
         )
 
-    def run(self, name: str, turns: list[dict[str, Any]], prompts: list[str] | None = None, **options: Any) -> Any:
+    def run(
+        self,
+        name: str,
+        turns: list[dict[str, Any]],
+        prompts: list[str] | None = None,
+        env: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Any:
         """Run one session to its end."""
         from harness import claude
         from harness.core import Script
@@ -58,7 +65,12 @@ class Sessions:
         url = self.server.session(name, script)
         path = f"{self.bin}:/usr/local/bin:/usr/bin:/bin"
         return claude.run(
-            self.repo, self.tmp / f"home-{name}", url, script.prompts, extra_env={"PATH": path}, **options
+            self.repo,
+            self.tmp / f"home-{name}",
+            url,
+            script.prompts,
+            extra_env={"PATH": path, **(env or {})},
+            **options,
         )
 
     def requests(self, name: str) -> list[dict[str, Any]]:
