@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     context = Context(json="--json" in arguments[: [*arguments, "--"].index("--")])
     try:
-        options = build().parse_args(arguments)
+        options = build(arguments).parse_args(arguments)
         context.apply(options)
         code: int = options.run(context, options)
         context.close()

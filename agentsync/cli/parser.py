@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentsync import __version__
 from agentsync.cli import agents, care, feed, locks, mail, overview, setup, tasks, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 EPILOG = """\
 examples:
@@ -56,8 +59,39 @@ class Parser(argparse.ArgumentParser):
         raise UsageExit(status)
 
 
-def build() -> argparse.ArgumentParser:
-    """The whole grammar."""
+class _NotTyped:
+    """Stands for the parser of a command that was not typed, and takes whatever it is told."""
+
+    def __getattr__(self, _name: str) -> Callable[..., Any]:
+        return lambda *_words, **_options: self
+
+
+def build(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The grammar of one command line: of the command that it names, or the whole when it names none.
+
+    Building the parsers of all commands takes 10 ms, a fifth of what a command takes.
+    """
+    word = _command(arguments)
+    parser, known = _build(word)
+    return parser if word is None or word in known else _build(None)[0]
+
+
+def _command(arguments: Sequence[str]) -> str | None:
+    """The first word that is no option; None when an option before it asks for something else, like help."""
+    words = iter(arguments)
+    for word in words:
+        if word == "-C":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+        elif word != "--json" and not word.startswith("-C"):
+            return None
+    return None
+
+
+def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
+    """A grammar with one command or all of them, and the names of all."""
+    known: set[str] = set()
     parser = Parser(
         prog="agent-sync",
         description="Keeps the coding agents of one repository off each other's files.",
@@ -72,7 +106,10 @@ def build() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
-    def add(name: str, about: str, example: str) -> argparse.ArgumentParser:
+    def add(name: str, about: str, example: str) -> Any:
+        known.add(name)
+        if only not in (None, name):
+            return _NotTyped()
         return commands.add_parser(
             name,
             help=about,
@@ -85,4 +122,4 @@ def build() -> argparse.ArgumentParser:
     for noun in (overview, locks, waiting, tasks, mail, feed, agents, setup, care):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
-    return parser
+    return parser, known
