@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentsync.cli.context import Context
+    from agentsync.core.progress import Says
     from agentsync.core.tasks import Changed, Refused
 
     Add = Callable[[str, str, str], argparse.ArgumentParser]
@@ -129,18 +130,22 @@ def _add_verb(add_parser: Add, name: str, about: str, example: str) -> argparse.
 
 
 # ---------------------------------------------------------------- making and looking
-def _create(context: Context, options: argparse.Namespace) -> int:
+def _says(options: argparse.Namespace) -> Says:
     from agentsync.core.progress import Says
-    from agentsync.ops import tasks
 
-    says = Says(
+    return Says(
         title=options.title,
         description=options.description,
         files=tuple(options.files),
         priority=options.priority,
         depends_on=tuple(options.depends_on),
     )
-    task = tasks.create(context.session, says)
+
+
+def _create(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import tasks
+
+    task = tasks.create(context.session, _says(options))
     if context.json:
         context.data(task)
     else:
@@ -149,17 +154,9 @@ def _create(context: Context, options: argparse.Namespace) -> int:
 
 
 def _edit(context: Context, options: argparse.Namespace) -> int:
-    from agentsync.core.progress import Says
     from agentsync.ops import tasks
 
-    says = Says(
-        title=options.title,
-        description=options.description,
-        files=tuple(options.files),
-        priority=options.priority,
-        depends_on=tuple(options.depends_on),
-    )
-    return _tell(context, tasks.edit(context.session, options.task, says, force=options.force), "edited")
+    return _tell(context, tasks.edit(context.session, options.task, _says(options), force=options.force), "edited")
 
 
 def _tasks(context: Context, options: argparse.Namespace) -> int:

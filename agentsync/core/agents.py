@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from agentsync.core import keys
 from agentsync.core.changes import SYSTEM, Drop, Put, Stamp, Write, notices
 from agentsync.core.records import Agent, Lock
-from agentsync.errors import UsageError
+from agentsync.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +28,9 @@ RESERVED = frozenset({SYSTEM, "all", "past"})
 """Ids that mean something else."""
 
 MAX_NAME = 64
+
+_NAMED = 10
+"""Agents that an error names."""
 
 KEPT = 200
 """Agents that have left and are still remembered, with their edits."""
@@ -81,6 +84,35 @@ def enrol(known: Agent | None, facts: Facts, stamp: Stamp) -> Agent:
         pid_ns=known.pid_ns if same_process else facts.pid_ns,
         last_seen=stamp.now,
     )
+
+
+def named(words: str, presences: Iterable[Presence]) -> Presence | None:
+    """Whom an id, else a name, means; None = nobody.
+
+    Of several with one name, those who are gone do not count while another is there.
+
+    Raises:
+        NotFoundError: Several agents have this name.
+    """
+    there = list(presences)
+    same = [p for p in there if p.agent.id == words] or [p for p in there if p.agent.name == words]
+    same = [p for p in same if not p.is_gone] or same
+    if len(same) > 1:
+        ids = _listed(p.agent.id for p in same)
+        raise NotFoundError(f"{len(same)} agents are called {words[:80]!r}: {ids}", "name one of them by id")
+    return same[0] if same else None
+
+
+def nobody(words: str, others: Iterable[Agent], what: str = "id or name") -> NotFoundError:
+    """The error for a word that means nobody: it says who is there."""
+    there = _listed(f"{agent.name} ({agent.id})" for agent in others) or "nobody else"
+    return NotFoundError(f"no agent here has the {what} {words[:80]!r}", f"who is here: {there}")
+
+
+def _listed(words: Iterable[str]) -> str:
+    found = list(words)
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return ", ".join(found[:_NAMED]) + more
 
 
 def same_client(a: Agent, b: Agent) -> bool:

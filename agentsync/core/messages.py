@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentsync.core import keys
+from agentsync.core import agents, keys
 from agentsync.core.changes import ALL, SYSTEM, Drop, Put, Stamp, Write
 from agentsync.core.records import Agent, Message, Reader
-from agentsync.errors import NotFoundError, UsageError
+from agentsync.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -43,9 +43,6 @@ MAX_AGE = timedelta(days=7)
 
 KEPT = 200
 """Messages that are kept although everybody knows them, and that wait for somebody who has left."""
-
-_NAMED = 10
-"""Agents that an error names."""
 
 Step = Literal["delivered", "read", "acked"]
 """How far a reader can get with a message."""
@@ -126,30 +123,16 @@ def recipients(to: str, presences: Sequence[Presence], me: Agent) -> tuple[str, 
     Raises:
         NotFoundError: Nobody is meant, or several agents share the name.
     """
-    agents = [presence.agent for presence in presences]
-    others = tuple(agent for agent in agents if agent.id != me.id)
+    others = tuple(presence.agent for presence in presences if presence.agent.id != me.id)
     if to == ALL:
         return ALL, others
-    if named := next((agent for agent in agents if agent.id == to), None):
-        return named.id, (named,)
-    same = [presence for presence in presences if presence.agent.name == to]
-    same = [presence for presence in same if not presence.is_gone] or same
-    if len(same) > 1:
-        ids = _listed(presence.agent.id for presence in same)
-        raise NotFoundError(f"{len(same)} agents are called {to!r}: {ids}", "name one of them by id")
-    if same:
-        return same[0].agent.id, (same[0].agent,)
+    found = agents.named(to, presences)
+    if found is not None:
+        return found.agent.id, (found.agent,)
     role = to.casefold()
     if acting := tuple(agent for agent in others if (agent.role or "").casefold() == role):
         return acting[0].role or to, acting
-    there = _listed(f"{agent.name} ({agent.id})" for agent in others) or "nobody else"
-    raise NotFoundError(f"no agent here has the id, name or role {to[:80]!r}", f"who is here: {there}; or send to all")
-
-
-def _listed(words: Iterable[str]) -> str:
-    found = list(words)
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return ", ".join(found[:_NAMED]) + more
+    raise agents.nobody(to, others, "id, name or role")
 
 
 def check_body(body: str) -> None:

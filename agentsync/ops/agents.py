@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import agents, keys, locks
 from agentsync.core.changes import Drop, Put, Stamp, Write
-from agentsync.core.paths import Target, is_valid_id
+from agentsync.core.paths import Target
 from agentsync.core.records import Agent, Lock
-from agentsync.errors import NotFoundError
 from agentsync.ops import identity
 from agentsync.store import activity
 
@@ -23,18 +22,6 @@ if TYPE_CHECKING:
     from agentsync.ops.session import Session
     from agentsync.store.state import State
     from agentsync.store.store import Transaction
-
-
-class Crowd(Protocol):
-    """Who is on a board."""
-
-    def presence(self, agent_id: str) -> Presence | None:
-        """An agent as it is now."""
-        ...
-
-    def presences(self) -> list[Presence]:
-        """All of them."""
-        ...
 
 
 class Whoami(Struct, frozen=True, kw_only=True, gc=False):
@@ -82,27 +69,6 @@ def ensure(session: Session, tx: Transaction) -> Agent:
         return enlist(session, tx)
     session.store.touch(session.me.id)
     return found.agent
-
-
-def named(board: Crowd, words: str) -> Presence:
-    """The agent on the board that somebody means, by id or by name.
-
-    Raises:
-        NotFoundError: Nobody is called so, or several are; it says who is there.
-    """
-    exact = board.presence(words) if is_valid_id(words) else None
-    if exact is not None:
-        return exact
-    there = board.presences()
-    found = [p for p in there if p.agent.name == words]
-    if len(found) == 1:
-        return found[0]
-    listed = ", ".join(f"{p.agent.name} ({p.agent.id})" for p in (found or there)[:12]) or "nobody"
-    if found:
-        raise NotFoundError(f"{words[:80]!r} is the name of {len(found)} agents: {listed}", "name one by its id")
-    raise NotFoundError(
-        f"nobody here is called {words[:80]!r}; here are: {listed}", "agent-sync status shows who is here"
-    )
 
 
 def enlist(session: Session, tx: Transaction, name: str | None = None, role: str | None = None) -> Agent:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import claims, keys, progress, tasks
+from agentsync.core.agents import named, nobody
 from agentsync.core.changes import Put, Stamp, merged
 from agentsync.core.locks import Conflict, Request
 from agentsync.core.tasks import Attempt, Changed, Refused
@@ -274,7 +275,11 @@ def handoff(session: Session, words: str, to: str, *, force: bool = False) -> Ch
     """
 
     def decide(attempt: Attempt) -> Changed | Refused:
-        return claims.handoff(attempt, agents.named(attempt.board, to))
+        there = attempt.board.presences()
+        heir = named(to, there)
+        if heir is None:
+            raise nobody(to, (presence.agent for presence in there))
+        return claims.handoff(attempt, heir)
 
     return _change(session, words, "handoff", decide, force=force)
 

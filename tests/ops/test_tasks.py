@@ -468,7 +468,7 @@ def test_an_heir_is_found_by_name_or_id_and_nobody_else_is_guessed(pair: tuple[P
     alice.claims("T")
     with pytest.raises(NotFoundError, match="bob2"):
         alice.does("handoff", "T", "Bob")
-    with pytest.raises(NotFoundError, match="nobody here is called 'Carol'"):
+    with pytest.raises(NotFoundError, match="no agent here has the id or name 'Carol'"):
         alice.does("handoff", "T", "Carol")
     ok(alice.does("handoff", "T", "bob2"))
 
