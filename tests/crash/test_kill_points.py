@@ -502,9 +502,11 @@ def test_compaction_never_makes_a_hole(long_history: World) -> None:
     for call in count(1):
         start.restore()
         killed = kill_before(call, lambda: care.gc(alice.session), only_changing=True)
-        assert _plain(history(world.state)) == before
         unlinked = 601 - len(log.revisions(alice.session.store.files))
-        if unlinked < 2 or unlinked % 64 == 0 or not killed:  # one unlink is like the other
+        if killed and unlinked > 2 and unlinked % 16:
+            continue  # one unlink is like the other
+        assert _plain(history(world.state)) == before
+        if unlinked < 2 or unlinked % 64 == 0 or not killed:
             check_after(world, before, before, acknowledged=not killed)
         if not killed:
             break
