@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from histories.checker import MAYBE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from histories.checker import Op
 
@@ -264,14 +264,15 @@ class Board:
     }
     TO = {"complete": "done", "block": "blocked", "release": "pending", "reopen": "pending", "cancel": "cancelled"}
 
-    def __init__(self, needs: tuple[tuple[int, ...], ...]) -> None:
+    def __init__(self, needs: tuple[tuple[int, ...], ...], absent: Iterable[str] = ()) -> None:
         """Begin with all of them open.
 
         Args:
             needs: For each task the numbers of those that must be finished first.
+            absent: Agents who are not there yet.
         """
         self._needs = needs
-        self.start = Work((Job("pending", None),) * len(needs), frozenset())
+        self.start = Work((Job("pending", None),) * len(needs), frozenset(absent))
 
     def step(self, state: Work, op: Op) -> Iterator[Work]:
         agent = op.words[0]
