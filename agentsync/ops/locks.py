@@ -158,18 +158,22 @@ def unlock(
     Raises:
         UsageError: A path cannot be one, or nothing was named.
     """
-    if everything:
-        mine = [held.lock for held in session.store.state().locks() if held.lock.holder == session.me.id]
-        targets: tuple[Target, ...] = tuple(target_of(lock) for lock in mine)
-    else:
+    targets = None
+    if not everything:
         session, targets = resolve_targets(session, paths, resources)
     return _release(session, targets, force) if session.store.exists() else Released(locks=())
 
 
-def _release(session: Session, targets: Iterable[Target], force: bool) -> Released | Conflict:
+def _release(session: Session, targets: Iterable[Target] | None, force: bool) -> Released | Conflict:
+    """Release some targets; None = whatever is the caller's own when the guard is held."""
+
+    def question(state: State, stamp: Stamp) -> Released | Conflict:
+        mine = (target_of(held.lock) for held in state.locks() if held.lock.holder == me.id)
+        return locks.release(state, me, mine if targets is None else targets, force, stamp)
+
     with session.store.transaction(session.me.id, session.timeout) as tx:
         me = agents.ensure(session, tx)
-        decision = tx.ask(lambda state, stamp: locks.release(state, me, targets, force, stamp))
+        decision = tx.ask(question)
         if isinstance(decision, Released):
             what = ", ".join(dropped.path for dropped in decision.locks)
             foreign = any(dropped.holder != me.id for dropped in decision.locks)

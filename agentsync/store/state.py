@@ -138,9 +138,10 @@ class State:
         for name in self._files.names(directory):
             if not name.endswith(".json"):
                 continue
-            if name.startswith("@") and target.scope != "resource":
-                continue
-            path = decode(_owner_of(name)[0] if is_shared else name[:-5])
+            is_resource = target.scope == "resource"
+            if name.startswith("@") != is_resource:
+                continue  # resources are a key space of their own
+            path = None if is_resource else decode(_owner_of(name)[0] if is_shared else name[:-5])
             if path is not None and not self._may_touch(path, is_globs, is_shared, target):
                 continue
             held = self._held_at(f"{directory}/{name}")

@@ -478,6 +478,29 @@ def test_a_forced_unlock_and_a_renewal_leave_one_holder_or_none(world: World) ->
     )
 
 
+def test_who_lets_go_of_all_it_has_touches_nothing_that_became_another_s_meanwhile(world: World) -> None:
+    alice, bob = world.agent("alice"), world.agent("bob")
+    alice.locks("src/app.py", "docs/")
+    bob.registers()
+
+    def judge(world: World, results: list[object]) -> None:
+        assert isinstance(results[0], Released)
+        assert {lock.holder for lock in results[0].locks} == {"alice"}
+        held = [(one.lock.holder, one.lock.path) for one in world.agent("reader").session.store.state().locks()]
+        assert held == ([("bob", "src/app.py")] if isinstance(results[1], Granted) else [])
+
+    def take(session: Session) -> object:
+        locks.unlock(session, ["src/app.py"], force=True)
+        return locks.lock(session, ["src/app.py"])
+
+    in_every_order(
+        world,
+        (alice, bob),
+        (lambda session: locks.unlock(session, [], everything=True, force=True), take),
+        judge,
+    )
+
+
 @pytest.mark.slow
 def test_who_registers_while_the_other_edits_alone_finds_the_edit_locked(world: World) -> None:
     """Alice is alone and edits without locks; Bob comes and wants the very file. One of the two must notice."""

@@ -201,6 +201,20 @@ def test_shared_leases_are_one_file_per_holder_in_their_own_drawer(world: World)
     assert not (world.state / "locks/shared").exists(), "an empty drawer goes: the gate looks at which there are"
 
 
+@pytest.mark.parametrize("name", ["@db", "@.hidden", "@" + "ä" * 60], ids=["plain", "dot", "long"])
+def test_a_shared_lease_on_a_resource_keeps_everybody_from_having_it_alone(name: str, world: World) -> None:
+    alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    alice.locks(name, shared=True)
+    alice.locks("@other", shared=True)
+    alice.locks("db", shared=True)
+    assert bob.is_refused(name)
+    assert not carol.is_refused(name, shared=True)
+    alice.unlocks(name)
+    assert bob.is_refused(name)
+    carol.unlocks(name)
+    assert not bob.is_refused(name)
+
+
 @pytest.mark.parametrize("path", ["src/*.py", "src/**", "{src,lib}/a.py", "**/[ab].py"])
 def test_a_shared_pattern_is_found_from_its_files_and_directories(path: str, world: World) -> None:
     alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
