@@ -65,7 +65,7 @@ def campaign(world: World, act: Callable[[], object], kinds: Callable[[int, str]
     expected = [plain(event) for event in check_replay(world.state)]
     checked: list[tuple[bool, object]] = []
     runs = [fault for number, name in enumerate(counted.made, 1) for fault in kinds(number, name)]
-    if len(runs) > MANY and ROUNDS < len(ERRORS):  # the 256 files that compaction reads are like each other
+    if len(runs) > MANY and len(ERRORS) > ROUNDS:  # the 256 files that compaction reads are like each other
         runs = [*runs[:MANY], *runs[MANY :: len(runs) // MANY]]
     for fault in runs:
         start.restore()
