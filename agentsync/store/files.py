@@ -10,10 +10,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from agentsync.errors import StrangeFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_RECORD = 1 << 20
 """Bytes of the largest file that is read as a record."""
@@ -59,7 +64,7 @@ class Files:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise StrangeFileError(f"{path} is not a regular file", _STRANGE) from None
             raise
-        try:
+        with _closing(fd, path):
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise StrangeFileError(f"{path} is not a regular file", _STRANGE)
@@ -69,8 +74,6 @@ class Files:
             while chunk := os.read(fd, 1 << 16):
                 chunks.append(chunk)
             return Content(b"".join(chunks), status.st_mtime)
-        finally:
-            os.close(fd)
 
     def status(self, key: str) -> os.stat_result | None:
         """`lstat` of a key; None when there is nothing."""
@@ -94,18 +97,18 @@ class Files:
         """
         self._serial += 1
         key = f"tmp/{self._label}-{self._serial}"
-        fd = os.open(self.path(key), _CREATE, 0o600)
+        path = self.path(key)
+        fd = os.open(path, _CREATE, 0o600)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            if sync:
-                _sync(fd)
+            with _closing(fd, path):
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+                if sync:
+                    _sync(fd)
         except OSError:
             self.unlink(key)  # a full disk needs no half files
             raise
-        finally:
-            os.close(fd)
         return key
 
     def link(self, temp: str, key: str) -> bool:
@@ -167,22 +170,31 @@ class Files:
 
     def append(self, key: str, line: bytes) -> None:
         """Add a line by one write. A crash may tear it, so nothing that matters is kept this way."""
-        fd = os.open(self.path(key), _APPEND, 0o600)
-        try:
+        path = self.path(key)
+        with _closing(os.open(path, _APPEND, 0o600), path) as fd:
             os.write(fd, line)
-        finally:
-            os.close(fd)
 
     def sync_directory(self, key: str) -> None:
         """Make the names in a directory durable. Worth nothing unless the files were synced first."""
-        fd = os.open(self.path(key), os.O_RDONLY)
-        try:
+        path = self.path(key)
+        with _closing(os.open(path, os.O_RDONLY), path) as fd:
             os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 _STRANGE = "nothing of ours looks like that: see what it is and remove it"
+
+
+@contextmanager
+def _closing(fd: int, path: str) -> Iterator[int]:
+    """Close a file in the end. The system names no path when a call on a descriptor fails, so this does."""
+    try:
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
 
 
 def _sync(fd: int) -> None:

@@ -95,7 +95,10 @@ class Guard:
                     self._wait_in_kernel(fd, timeout)
                 if self._is_current(fd):
                     mine, fd = fd, -1
-                    return lambda: _let_go(mine)
+                    return lambda: _let_go(mine, self.path)
+            except OSError as error:
+                error.filename = error.filename or self.path  # a call on a descriptor names none
+                raise
             finally:
                 if fd >= 0:
                     os.close(fd)
@@ -165,10 +168,16 @@ class Guard:
         )
 
 
-def _let_go(fd: int) -> None:
+def _let_go(fd: int, path: str) -> None:
     """Unlock, not only close: a process forked meanwhile has the same open file, and would keep it locked."""
-    fcntl.flock(fd, fcntl.LOCK_UN)
-    os.close(fd)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        error.filename = path
+        raise
 
 
 def _not_a_file(path: str) -> UnusableError:
