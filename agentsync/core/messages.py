@@ -136,14 +136,16 @@ def recipients(to: str, presences: Sequence[Presence], me: Agent) -> tuple[str, 
     same = [presence for presence in same if not presence.is_gone] or same
     if len(same) > 1:
         ids = _listed(presence.agent.id for presence in same)
-        raise NotFoundError(f"{len(same)} agents are called {to!r}: {ids}", "name one of them by id")
+        raise NotFoundError(f"{len(same)} agents are called {to[:80]!r}: {ids}", "name one of them by id")
     if same:
         return same[0].agent.id, (same[0].agent,)
     role = to.casefold()
     if acting := tuple(agent for agent in others if (agent.role or "").casefold() == role):
         return acting[0].role or to, acting
     there = _listed(f"{agent.name} ({agent.id})" for agent in others) or "nobody else"
-    raise NotFoundError(f"no agent here has the id, name or role {to[:80]!r}", f"who is here: {there}; or send to all")
+    raise NotFoundError(
+        f"no agent here has the id, name or role {to[:80]!r}", "name one of them, or send to all", f"here are {there}"
+    )
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -99,9 +98,9 @@ def named(board: Crowd, words: str) -> Presence:
         return found[0]
     listed = ", ".join(f"{p.agent.name} ({p.agent.id})" for p in (found or there)[:12]) or "nobody"
     if found:
-        raise NotFoundError(f"{words[:80]!r} is the name of {len(found)} agents: {listed}", "name one by its id")
+        raise NotFoundError(f"{words[:80]!r} is the name of {len(found)} agents", "name one by its id", listed)
     raise NotFoundError(
-        f"nobody here is called {words[:80]!r}; here are: {listed}", "agent-sync status shows who is here"
+        f"nobody here is called {words[:80]!r}", "agent-sync status shows who is here", f"here are {listed}"
     )
 
 
@@ -170,7 +169,7 @@ def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list
         if presence.status not in ("active", "idle"):
             continue
         for edit in activity.read(session.store.files, presence.agent.id):
-            if edit.verb != "edit" or edit.at + timedelta(seconds=ttl) <= stamp.now:
+            if edit.verb != "edit" or (stamp.now - edit.at).total_seconds() >= ttl:
                 continue
             if config.class_of(edit.path) != "plain":
                 continue
@@ -178,7 +177,7 @@ def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list
             verdict = locks.judge_edit(state, presence.agent.id, target, config.worktrees == "deny")
             if verdict.blocked or verdict.covered:
                 continue
-            lock = agents.lock_for_edit(presence.agent, target, edit.at, ttl, stamp)
+            lock = agents.lock_for_edit(presence.agent, target, min(edit.at, stamp.now), ttl, stamp)
             if not any(locks.conflicting(lock, other) for other in taken.values()):
                 taken[keys.lock(lock)] = lock
     return [Put(key, lock) for key, lock in taken.items()]
