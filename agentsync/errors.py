@@ -13,10 +13,12 @@ class AgentSyncError(Exception):
 
     code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, hint: str = "", others: str = "") -> None:
+        super().__init__(f"{message}: {others}" if others else message)
         self.message = message
         self.hint = hint
+        self.others = others
+        """What there is instead, in other agents' words: edges frame it."""
 
 
 class UsageError(AgentSyncError):

@@ -47,10 +47,11 @@ def _doctor(context: Context, _options: argparse.Namespace) -> int:
     if context.json:
         context.data({"kind": "diagnosis", "healthy": healthy, "findings": findings})
         return 0 if healthy else 1
-    for finding in findings:
-        context.say(f"{finding.level:8}{finding.check}: {escape(finding.message)}")
-        if finding.fix:
-            context.say(f"{'':8}  fix: {escape(finding.fix)}")
+    lines = []
+    for finding in findings:  # which name files, and quote what hooks said: anybody's words
+        lines.append(f"{finding.level:8}{finding.check}: {escape(finding.message, 1000)}")
+        lines += [f"{'':8}  fix: {escape(finding.fix, 1000)}"] if finding.fix else []
+    context.board(lines)
     context.say("all is well" if healthy else "there are problems")
     return 0 if healthy else 1
 

@@ -83,7 +83,9 @@ class Context:
         if self.json:
             import msgspec
 
-            line = msgspec.json.encode(event).decode()
+            from agentsync.core.visible import plain_json
+
+            line = plain_json(msgspec.json.encode(event)).decode()
         else:
             from agentsync.render.feed import event as tell
 
@@ -103,6 +105,9 @@ class Context:
             self.data(payload(error))
             return
         print(f"agent-sync: {escape(error.message, MAX_MESSAGE)}", file=sys.stderr)
+        if error.others:
+            others = escape(error.others, MAX_MESSAGE)
+            print(f"  {others}" if self.runtime.is_terminal(2) else framed([others]), file=sys.stderr)
         if error.hint:
             print(f"  {escape(error.hint, MAX_MESSAGE)}", file=sys.stderr)
 

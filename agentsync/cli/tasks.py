@@ -288,9 +288,10 @@ def _tell(context: Context, outcome: Changed | Refused, did: str) -> int:
         return 0
     task = outcome.task
     to = f" to {task.owner}" if did == "handed on" else ""
-    context.say(f"{did}{to}: {task.id} {escape(task.title)}")
+    title = f" {escape(task.title)}" if context.is_terminal else ""  # to a model, another agent's words need a frame
+    context.say(f"{did}{to}: {task.id}{title}")
     if outcome.locks:
-        context.say("with its locks: " + ", ".join(escape(lock.path) for lock in outcome.locks))
+        context.board(["with its locks: " + ", ".join(escape(lock.path) for lock in outcome.locks)])
     if outcome.ready:
         from agentsync.render.tasks import freed
 

@@ -99,14 +99,14 @@ def named(words: str, presences: Iterable[Presence]) -> Presence | None:
     same = [p for p in same if not p.is_gone] or same
     if len(same) > 1:
         ids = _listed(p.agent.id for p in same)
-        raise NotFoundError(f"{len(same)} agents are called {words[:80]!r}: {ids}", "name one of them by id")
+        raise NotFoundError(f"{len(same)} agents are called {words[:80]!r}", "name one of them by id", ids)
     return same[0] if same else None
 
 
 def nobody(words: str, others: Iterable[Agent], what: str = "id or name") -> NotFoundError:
     """The error for a word that means nobody: it says who is there."""
     there = _listed(f"{agent.name} ({agent.id})" for agent in others) or "nobody else"
-    return NotFoundError(f"no agent here has the {what} {words[:80]!r}", f"who is here: {there}")
+    return NotFoundError(f"no agent here has the {what} {words[:80]!r}", "name who is there", f"here are {there}")
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from agentsync.core.paths import encode, encode_target
 
 if TYPE_CHECKING:
     from agentsync.core.paths import Target
-    from agentsync.core.records import Lock, Mode
+    from agentsync.core.records import Lock, Mode, Record
 
 FORMAT = "format.json"
 INTENT = "intent.json"
@@ -83,6 +83,30 @@ def revision_of(record_id: str, letter: str) -> int | None:
     """
     number = record_id.removeprefix(f"{letter}-")
     return int(number) if number != record_id and number.isascii() and number.isdigit() and len(number) < 13 else None
+
+
+def is_place(key: str) -> bool:
+    """Whether a change may write here: a record in one of the folders, and no way out of them.
+
+    The keys that we make are places. Those in an intent that lies there were perhaps made by somebody else.
+    """
+    folder, *way = key.split("/")
+    inside = all(part not in ("", ".", "..") for part in way) and "\\" not in key and "\0" not in key
+    return bool(way) and folder.isalpha() and inside and key.endswith(".json")
+
+
+def is_home(key: str, record: Record) -> bool:
+    """Whether a record lies where its own id says. What it is called and what is done to it must not come apart."""
+    name = key.rpartition("/")[2].removesuffix(".json")
+    kind, named = type(record).__name__, getattr(record, "id", None)
+    if kind in ("Agent", "Task"):
+        return bool(named == name)
+    if kind in ("Message", "Decision", "Waiter") and isinstance(named, str):
+        number, _, whose = name.partition("-")
+        letters = {"Message": "mn", "Decision": "d", "Waiter": "wm"}[kind]
+        numbered = number.isascii() and number.isdigit() and named[:1] in letters and named[1:] == f"-{int(number)}"
+        return numbered and whose == getattr(record, "agent", "")
+    return True
 
 
 def _digits(revision: int) -> str:

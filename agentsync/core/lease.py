@@ -6,7 +6,7 @@ thresholds come from the store's configuration, never from the viewer's environm
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -86,7 +86,10 @@ def expiry(lock: Lock, renewed: datetime, holder: Presence | None) -> datetime:
         holder: The holder as it is now, if its record is there.
     """
     sign = renewed if lock.auto else holder.agent.last_seen if holder is not None else lock.acquired_at
-    return max(lock.expires_at, sign + timedelta(seconds=lock.ttl_s))
+    try:
+        return max(lock.expires_at, sign + timedelta(seconds=lock.ttl_s))
+    except OverflowError:  # a record of nonsense, but a record: it must not keep anybody from all the others
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime) -> Held:

@@ -7,7 +7,7 @@ Requests (`wants="release"`) lie in the same directory but stand in no line: nob
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,7 +21,6 @@ from agentsync.core.records import Waiter, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from agentsync.core.lease import Held, Life, Presence
     from agentsync.core.locks import Board, Request
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 
 MAX_PRIORITY = 1000
 """Points. Also the minutes of waiting after which nobody, however important, comes first any more."""
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""When the first possible waiter came, whatever a record says."""
 
 SILENCE = timedelta(seconds=30)
 """Silence after which a waiter whose process cannot be seen from here has gone."""
@@ -58,7 +60,7 @@ def order(waiter: Waiter) -> tuple[datetime, int]:
     minutes cannot be overtaken any more: nobody starves.
     """
     points = max(-MAX_PRIORITY, min(waiter.priority, MAX_PRIORITY))
-    return waiter.created_at - timedelta(minutes=points), keys.revision_of(waiter.id, "w") or 0
+    return max(waiter.created_at, EARLIEST) - timedelta(minutes=points), keys.revision_of(waiter.id, "w") or 0
 
 
 def ahead(line: Iterable[Waiter], waiter: Waiter, all_worktrees: bool) -> list[Waiter]:

@@ -150,7 +150,7 @@ def find(board: Board, words: str) -> Task:
         raise NotFoundError(f"there is no task {words[:200]!r}", "agent-sync tasks --all lists them")
     listed = ", ".join(f"{task.id} ({task.status}, {task.title[:40]!r})" for task in found[:8])
     more = f" and {len(found) - 8} more" if len(found) > 8 else ""
-    raise NotFoundError(f"{words[:200]!r} fits {len(found)} tasks: {listed}{more}", "name one by its id")
+    raise NotFoundError(f"{words[:200]!r} fits {len(found)} tasks", "name one by its id", f"{listed}{more}")
 
 
 def unmet(task: Task, by_id: Mapping[str, Task]) -> tuple[Task, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -136,7 +135,7 @@ def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list
         if presence.status not in ("active", "idle"):
             continue
         for edit in activity.read(session.store.files, presence.agent.id):
-            if edit.verb != "edit" or edit.at + timedelta(seconds=ttl) <= stamp.now:
+            if edit.verb != "edit" or (stamp.now - edit.at).total_seconds() >= ttl:
                 continue
             if config.class_of(edit.path) != "plain":
                 continue
@@ -144,7 +143,7 @@ def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list
             verdict = locks.judge_edit(state, presence.agent.id, target, config.worktrees == "deny")
             if verdict.blocked or verdict.covered:
                 continue
-            lock = agents.lock_for_edit(presence.agent, target, edit.at, ttl, stamp)
+            lock = agents.lock_for_edit(presence.agent, target, min(edit.at, stamp.now), ttl, stamp)
             if not any(locks.conflicting(lock, other) for other in taken.values()):
                 taken[keys.lock(lock)] = lock
     return [Put(key, lock) for key, lock in taken.items()]

@@ -28,6 +28,7 @@ TTL_S = 60
 """Seconds until the lock of an append that died is free, should nobody be able to prove its death."""
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # what stood there may have been swapped
 
 
 class Appended(Struct, frozen=True, kw_only=True, gc=False, tag_field="kind", tag="appended"):
@@ -60,6 +61,7 @@ def append(
     if path.endswith("/") or not _may_be_a_file(file):
         raise UsageError(f"{file} is no file and cannot be one", "name a regular file")
     session, target = edits.located(session, path)
+    _refuse_inner(session, file)
     config = session.store.config
     everywhere = config.worktrees == "deny"
     kind = config.class_of(target.path)
@@ -78,9 +80,23 @@ def append(
     if isinstance(decision, Conflict):
         return decision
     try:
+        if real_path(path, session.runtime.cwd) != file:
+            raise UsageError(f"{path} led to {file} and leads elsewhere by now", "run the command again")
         return _write(session, file, target.path, text, newline)
     finally:
         give_back(session, decision.locks)
+
+
+def _refuse_inner(session: Session, file: str) -> None:
+    """Git's files, the state and what clients start are not for lines of text; one of them runs what stands in it.
+
+    Raises:
+        UsageError: It is one of those.
+    """
+    parts = file.casefold().split("/")
+    state = os.path.realpath(session.place.state)
+    if ".git" in parts or ".claude" in parts or f"{file}/".startswith(f"{state}/"):
+        raise UsageError(f"{file} belongs to git, to a client or to agent-sync", "append to a file of the project")
 
 
 def _may_be_a_file(file: str) -> bool:
@@ -96,7 +112,10 @@ def _write(session: Session, file: str, name: str, text: bytes, newline: bool) -
     os.makedirs(os.path.dirname(file), exist_ok=True)
     fd = os.open(file, _FLAGS, 0o666)
     try:
-        size = os.fstat(fd).st_size
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"{file} is no regular file", "name a regular file")
+        size = status.st_size
         if newline:
             unfinished = size > 0 and os.lseek(fd, size - 1, os.SEEK_SET) >= 0 and os.read(fd, 1) != b"\n"
             text = (b"\n" if unfinished else b"") + text + (b"" if text.endswith(b"\n") else b"\n")

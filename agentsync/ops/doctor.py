@@ -13,8 +13,9 @@ from msgspec import Struct
 
 from agentsync.clients import claude
 from agentsync.errors import AgentSyncError
-from agentsync.ops import care, install, settings_text
+from agentsync.ops import care, install, settings_text, shipped
 from agentsync.store import inspect
+from agentsync.store.files import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +169,7 @@ def _hooks(session: Session) -> Iterator[Finding]:
         yield Finding(check="hooks", level="note", message=message, fix="agent-sync install")
         return
     try:
+        _refuse_foreign(session)
         seconds = _ping(session)
     except AgentSyncError as error:
         yield Finding(check="hooks", level="problem", message=error.message, fix=error.hint)
@@ -188,6 +190,24 @@ def _command(session: Session) -> list[str]:
             if claude.is_ours(handler):
                 return [handler["command"].replace("${CLAUDE_PROJECT_DIR}", session.place.base)]
     raise AgentSyncError(f"{path} has no PreToolUse hook of ours", "agent-sync install")
+
+
+def _refuse_foreign(session: Session) -> None:
+    """Whoever examines a repository that somebody else packed must not start what was packed with it.
+
+    Raises:
+        AgentSyncError: The gate is not the one that we ship, or the state that tells it what to start is not ours.
+    """
+    gate = f"{session.place.base}/{claude.GATE}"
+    installed = read_plain(gate, 1 << 20)
+    if installed is None:
+        raise AgentSyncError(f"the installed hook does not start: there is no file {gate}", "agent-sync install")
+    if _command(session) != [gate] or installed != shipped.read("hooks/gate"):
+        raise AgentSyncError(f"{gate} is not the gate of this agent-sync, and was not started", "agent-sync install")
+    if inspect.is_foreign(session.store):
+        raise AgentSyncError(
+            f"{session.place.state} was made elsewhere: the hook was not started", "agent-sync init makes it yours"
+        )
 
 
 def _run(command: list[str], session: Session, payload: bytes, **variables: str) -> subprocess.CompletedProcess[bytes]:

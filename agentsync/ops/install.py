@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,6 +23,10 @@ CLIENTS = (claude.NAME,)
 """Clients whose hooks can be installed."""
 
 GATE_MARK = b"# The agent-sync gate"
+
+
+_DIRECTORIES = (".claude", ".claude/hooks")
+"""What may have to be made, outermost first."""
 
 
 class FileChange(Struct, frozen=True, gc=False):
@@ -66,6 +71,8 @@ def install(session: Session, strict: bool = False, dry_run: bool = False) -> Ou
     if dry_run:
         return outcome
     care.init(session)
+    if os.path.realpath(gate) != f"{os.path.realpath(session.place.base)}/{claude.GATE}":
+        raise AgentSyncError(f"{gate} leads elsewhere through a link; nothing was written", "remove the link")
     if outcome.changes:
         assert after is not None
         _remember(session, path, before, after, made=_missing_directories(session.place.base))
@@ -95,7 +102,7 @@ def uninstall(session: Session, dry_run: bool = False) -> Outcome:
         return outcome
     for change in outcome.changes:
         _write(change.path, change.after, mode=None)
-    for directory in reversed(record.made if record else ()):
+    for directory in [name for name in reversed(_DIRECTORIES) if record is not None and name in record.made]:
         try:
             os.rmdir(f"{session.place.base}/{directory}")
         except OSError:
@@ -159,11 +166,13 @@ def _remembered(session: Session) -> Installation | None:
 
 
 def _missing_directories(base: str) -> tuple[str, ...]:
-    return tuple(name for name in (".claude", ".claude/hooks") if not os.path.isdir(f"{base}/{name}"))
+    return tuple(name for name in _DIRECTORIES if not os.path.isdir(f"{base}/{name}"))
 
 
 def _read(path: str) -> bytes | None:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
+            raise AgentSyncError(f"{path} is no regular file; it was left untouched", "see what it is and move it away")
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentsync.core.visible import is_visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,25 +29,8 @@ def escape(text: str, limit: int = 0) -> str:
     if limit:
         text = text[: limit + 1]  # escapes only make it longer
     if not text.isascii() or not text.isprintable():
-        text = "".join(c if _is_visible(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+        text = "".join(c if is_visible(c) else c.encode("unicode_escape").decode("ascii") for c in text)
     return text[: limit - 1] + "…" if limit and len(text) > limit else text
-
-
-_INVISIBLE = (
-    (0x034F, 0x034F),
-    (0x115F, 0x1160),
-    (0x17B4, 0x17B5),
-    (0x180B, 0x180F),
-    (0x3164, 0x3164),
-    (0xFE00, 0xFE0F),
-    (0xFFA0, 0xFFA0),
-    (0xE0100, 0xE01EF),
-)
-"""Characters that Unicode calls printable although nothing is seen of them: joiners, fillers, variation selectors."""
-
-
-def _is_visible(char: str) -> bool:
-    return char.isprintable() and not any(low <= ord(char) <= high for low, high in _INVISIBLE)
 
 
 def shorten(line: str, limit: int) -> str:
@@ -86,5 +71,5 @@ def quoted(path: str) -> str | None:
         path = f"./{path}"  # not an option
     if path and SHELL_SAFE.issuperset(path):
         return path
-    harmless = path.isprintable() and not set("'<>").intersection(path) and len(path) < 200
+    harmless = escape(path) == path and not set("'<>").intersection(path) and len(path) < 200
     return f"'{path}'" if harmless else None

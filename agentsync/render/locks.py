@@ -210,7 +210,7 @@ def _details(held: Held, now: datetime) -> list[str]:
     lock = held.lock
     lines = [
         f"since {clock(lock.acquired_at, now)} ({ago(lock.acquired_at, now)}), until {clock(held.until, now)}",
-        f"{lock.mode}, {'by an edit' if lock.auto else 'by hand'}, token {lock.token}"
+        f"{lock.mode}, {'by an edit' if lock.auto else 'by hand'}, token {escape(lock.token, 64)}"
         + (
             ", everywhere" if lock.everywhere else f", in worktree {escape(lock.worktree, 64)}" if lock.worktree else ""
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.core.changes import ALL, SYSTEM
+from agentsync.core.paths import is_valid_id
 from agentsync.render.frame import escape, framed, quoted
 from agentsync.render.times import ago
 
@@ -57,8 +58,9 @@ def told(delivery: Delivery, me: str, now: datetime) -> str:
     if not mail:
         return framed(inside)
     newest = mail[-1]
-    sender = escape(newest.sender, 64)
-    return f"{framed(inside)}\nTo answer: agent-sync send --to {sender} --reply-to {newest.id} --message …"
+    if not is_valid_id(newest.sender):  # no agent of this board: it shall not spell a command outside of the frame
+        return framed(inside)
+    return f"{framed(inside)}\nTo answer: agent-sync send --to {newest.sender} --reply-to {newest.id} --message …"
 
 
 def lines(message: Message, me: str, now: datetime, width: int = MAX_ENTRY) -> list[str]:

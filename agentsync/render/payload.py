@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from agentsync.core.lease import visible_status
+from agentsync.core.visible import plain_json
 from agentsync.render.frame import escape
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def dump(value: object) -> str:
     """Two-space indented JSON."""
     try:
-        return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        return plain_json(msgspec.json.format(msgspec.json.encode(value), indent=2)).decode()
     except UnicodeEncodeError:  # a path that is not UTF-8: JSON can hold it only as escapes
         import json
 
@@ -111,7 +112,7 @@ def story(answer: Story) -> dict[str, Any]:
 
 def error(problem: AgentSyncError) -> dict[str, Any]:
     """The JSON error object."""
-    return {"kind": "error", "code": problem.code, "message": escape(problem.message), "hint": escape(problem.hint)}
+    return {"kind": "error", "code": problem.code, "message": escape(str(problem)), "hint": escape(problem.hint)}
 
 
 def refused(message: str, hint: str, conflict: Conflict, code: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import msgspec
 
 from agentsync.core import keys
 from agentsync.core.records import Time
+from agentsync.errors import StrangeFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,10 @@ def append(files: Files, agent_id: str, line: Line) -> None:
 
 def read(files: Files, agent_id: str) -> Iterator[Line]:
     """What an agent reported, oldest first."""
-    content = files.read(keys.activity(agent_id), cap=MAX_BYTES)
+    try:
+        content = files.read(keys.activity(agent_id), cap=MAX_BYTES)
+    except StrangeFileError:
+        return  # best effort: nobody's edits
     for line in content.data.splitlines() if content else ():
         try:
             yield _decoder.decode(line)

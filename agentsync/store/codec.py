@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from agentsync.core.records import VERSION, Record
+from agentsync.core.visible import plain_json
 from agentsync.errors import DamagedRecordError, NewerRecordError, UsageError
 
 R = TypeVar("R", bound=Record)
@@ -51,8 +52,8 @@ def compact(record: Record) -> bytes:
 
 
 def pretty(data: bytes) -> bytes:
-    """Two-space indented JSON that ends in a newline."""
-    return msgspec.json.format(data, indent=2) + b"\n"
+    """Two-space indented JSON that ends in a newline, harmless for whoever looks at it with `cat`."""
+    return plain_json(msgspec.json.format(data, indent=2)) + b"\n"
 
 
 def decode(data: bytes, kind: type[R], where: str) -> R:

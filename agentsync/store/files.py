@@ -1,8 +1,9 @@
 """File primitives below one directory: the only code that links, replaces, renames or unlinks.
 
-Keys are relative paths with `/`. Nothing follows a symlink at its last component, opens anything but regular files, or
-reads more than a cap; files are made 0600 and directories 0700 whatever the umask. A test may pass another object with
-these methods: to fail, to crash, or to interleave.
+Keys are relative paths with `/`. Nothing follows a symlink at its last component, changes anything behind one on the
+way there (as far as one can look before one acts), opens anything but regular files, or reads more than a cap; files
+are made 0600 and directories 0700 whatever the umask. A test may pass another object with these methods: to fail, to
+crash, or to interleave.
 """
 
 from __future__ import annotations
@@ -37,6 +38,31 @@ class Content(Struct, frozen=True, gc=False):
     """Seconds since the epoch, by the file system's clock."""
 
 
+def read_plain(path: str, cap: int) -> bytes | None:
+    """What a file outside of the state holds; None when there is none, or it is no regular file (a pipe would wait).
+
+    Args:
+        path: Links are followed: it is the user's own.
+        cap: Bytes to read at most.
+    """
+    try:
+        fd = os.open(path, _READ & ~getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NOCTTY", 0))
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        chunks, left = [], cap
+        while left > 0 and (chunk := os.read(fd, min(left, 1 << 16))):
+            chunks.append(chunk)
+            left -= len(chunk)
+        return b"".join(chunks)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
 class Files:
     """Primitives on the files below `root`. Every method may raise `OSError`, with the path in it."""
 
@@ -47,6 +73,19 @@ class Files:
 
     def path(self, key: str) -> str:
         """The absolute path of a key."""
+        return f"{self.root}/{key}"
+
+    def _way(self, key: str) -> str:
+        """The absolute path of a key where something is about to change.
+
+        Raises:
+            StrangeFileError: A directory on the way is a symlink.
+        """
+        end = key.find("/")
+        while end >= 0:
+            if os.path.islink(f"{self.root}/{key[:end]}"):
+                raise _linked(f"{self.root}/{key[:end]}")
+            end = key.find("/", end + 1)
         return f"{self.root}/{key}"
 
     def read(self, key: str, cap: int = MAX_RECORD) -> Content | None:
@@ -97,7 +136,7 @@ class Files:
         """
         self._serial += 1
         key = f"tmp/{self._label}-{self._serial}"
-        path = self.path(key)
+        path = self._way(key)
         fd = os.open(path, _CREATE, 0o600)
         try:
             with _closing(fd, path):
@@ -113,7 +152,7 @@ class Files:
 
     def link(self, temp: str, key: str) -> bool:
         """Publish a temporary file under a name that must not exist yet; False when it does. Consumes the file."""
-        source, target = self.path(temp), self.path(key)
+        source, target = self._way(temp), self._way(key)
         try:
             os.link(source, target)
         except FileExistsError:
@@ -129,16 +168,16 @@ class Files:
 
     def replace(self, temp: str, key: str) -> None:
         """Publish a temporary file under a name, over what is there."""
-        os.replace(self.path(temp), self.path(key))
+        os.replace(self._way(temp), self._way(key))
 
     def rename(self, key: str, to: str) -> None:
         """Move a file within the directory."""
-        os.rename(self.path(key), self.path(to))
+        os.rename(self._way(key), self._way(to))
 
     def unlink(self, key: str) -> bool:
         """Remove a file; False when it was already gone."""
         try:
-            os.unlink(self.path(key))
+            os.unlink(self._way(key))
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
@@ -146,8 +185,8 @@ class Files:
     def remove_empty(self, key: str) -> None:
         """Remove a directory if it is empty."""
         try:
-            os.rmdir(self.path(key))
-        except OSError:
+            os.rmdir(self._way(key))
+        except (OSError, StrangeFileError):
             pass  # not empty, or already gone: both are fine
 
     def make_directory(self, key: str) -> None:
@@ -158,19 +197,20 @@ class Files:
             try:
                 os.mkdir(path, 0o700)
             except FileExistsError:
-                continue
+                if path != self.root and os.path.islink(path):
+                    raise _linked(path) from None
 
     def touch(self, key: str) -> bool:
         """Set a file's mtime to now; False when there is no such file."""
         try:
-            os.utime(self.path(key), follow_symlinks=False)
+            os.utime(self._way(key), follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
     def append(self, key: str, line: bytes) -> None:
         """Add a line by one write. A crash may tear it, so nothing that matters is kept this way."""
-        path = self.path(key)
+        path = self._way(key)
         with _closing(os.open(path, _APPEND, 0o600), path) as fd:
             os.write(fd, line)
 
@@ -179,6 +219,10 @@ class Files:
         path = self.path(key)
         with _closing(os.open(path, os.O_RDONLY), path) as fd:
             os.fsync(fd)
+
+
+def _linked(path: str) -> StrangeFileError:
+    return StrangeFileError(f"{path} is a symlink; state is never written through one", "remove the link")
 
 
 _STRANGE = "nothing of ours looks like that: see what it is and remove it"

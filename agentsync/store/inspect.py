@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agentsync.core import keys
-from agentsync.core.records import KINDS, VERSION
+from agentsync.core.records import KINDS, VERSION, Format
 from agentsync.errors import AgentSyncError, DamagedRecordError, StrangeFileError
 from agentsync.store import codec, log
 from agentsync.store.guard import holder_of
+from agentsync.store.setup import PYTHON, refuse_tracked
 
 if TYPE_CHECKING:
     from agentsync.store.store import Store
@@ -39,7 +40,9 @@ def damaged_records(store: Store) -> dict[str, str]:
                     continue  # it went while we looked
                 envelope = codec.envelope(content.data, key)
                 if envelope.v <= VERSION and envelope.kind in KINDS:
-                    codec.decode(content.data, KINDS[envelope.kind], key)
+                    record = codec.decode(content.data, KINDS[envelope.kind], key)
+                    if not keys.is_home(key, record):
+                        problems[key] = f"{key} holds the record of another place"
             except (DamagedRecordError, StrangeFileError) as error:
                 problems[key] = error.message
     return problems
@@ -68,6 +71,19 @@ def gaps(store: Store) -> list[int]:
         known.update((first, last))  # as the name says; between them, what can be read
         known.update(event.rev for event in log.archived(store.files, first, last))
     return [r for r in range(min(known), max(known)) if r not in known] if known else []
+
+
+def is_foreign(store: Store) -> bool:
+    """Whether the directory tells the gate what to start, and was not made here: it was copied, packed or tracked."""
+    try:
+        content = store.files.read(keys.FORMAT)
+        if store.files.status(PYTHON) is None:
+            return False
+        refuse_tracked(store)
+        inode = os.stat(store.place.state).st_ino
+        return content is None or codec.decode(content.data, Format, keys.FORMAT).inode != inode
+    except AgentSyncError:
+        return True
 
 
 def stuck_intent(store: Store) -> bool:

@@ -14,11 +14,15 @@ from msgspec import Struct
 
 from agentsync.core.paths import MAX_PATH, ROOT, Target, looks_like_glob
 from agentsync.errors import UsageError
+from agentsync.store.files import read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 STATE = ".claude/coordination"
+
+MAX_CONFIG = 1 << 20
+"""Bytes of a repository's configuration that are read."""
 
 
 class Place(Struct, frozen=True, gc=False):
@@ -141,19 +145,16 @@ def _main_top(common_dir: str) -> str:
 
 def config_value(git_dir: str, section: str, name: str, file_name: str = "config") -> str | None:
     """A plain `name = value` of a `[section]` in a repository's config; includes are not followed."""
-    try:
-        with open(f"{git_dir}/{file_name}", encoding="utf-8", errors="surrogateescape") as file:
-            inside = False
-            for line in file:
-                text = line.strip()
-                if text.startswith("["):
-                    inside = text.lower() == f"[{section}]"
-                elif inside and "=" in text:
-                    key, _, value = text.partition("=")
-                    if key.strip().lower() == name:
-                        return value.strip().strip('"')
-    except OSError:
-        return None
+    data = read_plain(f"{git_dir}/{file_name}", MAX_CONFIG) or b""
+    inside = False
+    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+        text = line.strip()
+        if text.startswith("["):
+            inside = text.lower() == f"[{section}]"
+        elif inside and "=" in text:
+            key, _, value = text.partition("=")
+            if key.strip().lower() == name:
+                return value.strip().strip('"')
     return None
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agentsync.core import keys
 from agentsync.core.records import Event
-from agentsync.errors import DamagedRecordError
+from agentsync.errors import DamagedRecordError, StrangeFileError
 from agentsync.store import codec
 
 if TYPE_CHECKING:
@@ -64,7 +64,10 @@ def read(files: Files, revision: int) -> Event | None:
     Raises:
         DamagedRecordError: The file cannot be read as an event.
     """
-    content = files.read(keys.event(revision), cap=MAX_EVENT)
+    try:
+        content = files.read(keys.event(revision), cap=MAX_EVENT)
+    except StrangeFileError as error:  # costs the event that it stands for, and no other
+        raise DamagedRecordError(error.message, error.hint) from None
     return None if content is None else codec.decode(content.data, Event, keys.event(revision))
 
 
@@ -131,7 +134,10 @@ def tail(files: Files, count: int) -> list[Event]:
 
 def archived(files: Files, first: int, last: int) -> Iterator[Event]:
     """The events in one archive, in order; lines that cannot be read are left out."""
-    content = files.read(keys.archive(first, last), cap=MAX_ARCHIVE)
+    try:
+        content = files.read(keys.archive(first, last), cap=MAX_ARCHIVE)
+    except StrangeFileError:
+        return  # `doctor` tells of the gap
     for line in content.data.splitlines() if content else ():
         try:
             yield codec.decode(line, Event, keys.archive(first, last))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.core import policy
+from agentsync.store.files import read_plain
 
 if TYPE_CHECKING:
     from agentsync.core.policy import Config
 
 NAME = ".claude/agent-sync.toml"
 MAX_BYTES = 1 << 16
+
+MAX_WARNINGS = 8
+"""Entries that were not understood and are named; it may be any file at all."""
 
 
 def text(base: str, root: str) -> bytes | None:
@@ -20,11 +24,9 @@ def text(base: str, root: str) -> bytes | None:
     none (a bare repository has no tree) the worktree's own.
     """
     for top in dict.fromkeys((root, base)):
-        try:
-            with open(f"{top}/{NAME}", "rb") as file:
-                return file.read(MAX_BYTES + 1)
-        except OSError:
-            continue
+        found = read_plain(f"{top}/{NAME}", MAX_BYTES + 1)
+        if found is not None:
+            return found
     return None
 
 
@@ -41,4 +43,5 @@ def load(base: str, root: str) -> tuple[Config, list[str]]:
         config, warnings = policy.from_table(tomllib.loads(data.decode("utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         return policy.DEFAULT, [f"{NAME} cannot be read ({error}): defaults apply"]
-    return config, [f"{NAME}: {warning}" for warning in warnings]
+    more = [f"and {len(warnings) - MAX_WARNINGS} more"] if len(warnings) > MAX_WARNINGS else []
+    return config, [f"{NAME}: {warning[:200]}" for warning in (*warnings[:MAX_WARNINGS], *more)]

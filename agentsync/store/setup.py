@@ -9,6 +9,7 @@ from agentsync.core import keys
 from agentsync.core.records import VERSION, Format
 from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
 from agentsync.store import codec
+from agentsync.store.files import read_plain
 from agentsync.store.locate import STATE, find_repository
 
 if TYPE_CHECKING:
@@ -174,10 +175,8 @@ def _may_be_indexed(git_dir: str, relative: str) -> bool:
 
     Version 4 shortens names and a split index keeps them in another file: then it could.
     """
-    try:
-        with open(f"{git_dir}/index", "rb") as file:
-            index = file.read()
-    except OSError:
+    index = read_plain(f"{git_dir}/index", 1 << 30)
+    if index is None:
         return False
     named = f"{relative}/".encode("utf-8", "surrogateescape") in index
     return named or index[4:8] == b"\0\0\0\x04" or b"link" in index
@@ -187,7 +186,7 @@ def _is_indexed(top: str, relative: str) -> bool:
     """Git's own word for it; without git, what the bytes look like must do."""
     import subprocess
 
-    command = ["git", "-C", top, "ls-files", "-z", "--", f":(top){relative}"]
+    command = ["git", "-C", top, "-c", "core.fsmonitor=false", "ls-files", "-z", "--", f":(top){relative}"]
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         listed = subprocess.run(command, capture_output=True, timeout=30, check=False, env=env)

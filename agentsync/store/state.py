@@ -297,6 +297,8 @@ class State:
             if content is None:
                 return None
             record = codec.decode(content.data, kind, key)
+            if not keys.is_home(key, record):
+                raise DamagedRecordError(f"{key} holds the record of another place")
         except StrangeFileError as error:
             self.strange[key] = error
             return None
@@ -326,4 +328,7 @@ def _target(lock: Lock) -> Target:
 
 
 def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError):  # `touch -d` can give a file a time that no calendar has
+        return datetime.fromtimestamp(0, UTC)

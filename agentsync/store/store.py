@@ -25,9 +25,9 @@ from agentsync.core import keys, policy
 from agentsync.core.changes import Put, Stamp, Write
 from agentsync.core.paths import is_valid_id
 from agentsync.core.records import KINDS, Agent, Change, Event, Format
-from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UnusableError
+from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UnusableError, UsageError
 from agentsync.store import codec, log
-from agentsync.store.files import Files
+from agentsync.store.files import MAX_RECORD, Files
 from agentsync.store.guard import CLI_TIMEOUT, Guard
 from agentsync.store.locate import STATE
 from agentsync.store.setup import BALLAST
@@ -236,6 +236,7 @@ class Transaction:
 
         Raises:
             NewerRecordError: A record that would be overwritten was written by a newer version.
+            UsageError: A record would be too large for anybody to read.
             OSError: The disk failed. Before the commit point nothing has happened; after it, the change is finished by
                 whoever takes the guard next.
         """
@@ -243,8 +244,12 @@ class Transaction:
         if not changes and not entry:
             return None
         files = self._store.files
+        self._check_way("tmp/")
+        self._check_way("log/")
         for change in changes:
             self._check_place(change.put or change.drop or "")
+            if len(change.record) > MAX_RECORD // 8 and len(codec.pretty(bytes(change.record))) > MAX_RECORD:
+                raise UsageError(f"{change.put} would be larger than {MAX_RECORD} bytes", "say less, or name fewer")
         if files.status(keys.event(self.stamp.revision)) is not None:
             raise UnusableError(
                 f"{files.path(keys.event(self.stamp.revision))} appeared although the guard was held",
@@ -273,17 +278,21 @@ class Transaction:
 
     def _check_place(self, key: str) -> None:
         """Refuse to write through a symlinked directory, or over what a newer version wrote."""
+        self._check_way(key)
         files = self._store.files
-        directory = os.path.dirname(key)
-        while directory and directory not in DIRECTORIES:
-            if files.status(directory) is not None:
-                self._store.check_directory(directory)
-            directory = os.path.dirname(directory)
         content = files.read(key)
         if content is not None and codec.is_newer(content.data):
             raise NewerRecordError(
                 f"{files.path(key)} was written by a newer agent-sync and is left as it is", "upgrade this one"
             )
+
+    def _check_way(self, key: str) -> None:
+        """Look again before every write: somebody who waits for an hour has checked long ago."""
+        directory = os.path.dirname(key)
+        while directory:
+            if self._store.files.status(directory) is not None:
+                self._store.check_directory(directory)
+            directory = os.path.dirname(directory)
 
     def _apply(self, event: Event, sync: bool) -> None:
         files = self._store.files
@@ -324,6 +333,13 @@ class Transaction:
         if event.rev <= head:
             files.unlink(keys.INTENT)  # published already; somebody restored a copy
             return
+        places = [change.put or change.drop or "" for change in event.changes]
+        if not all(map(keys.is_place, places)):
+            # None of ours. It came with an unpacked archive, or from somebody who may write here and nowhere else.
+            self.quarantine(keys.INTENT, f"{keys.INTENT} names places outside of the state")
+            return
+        for place in places:
+            self._check_way(place)
         try:
             self._apply(event, sync=self._store._durable)
         except OSError as error:

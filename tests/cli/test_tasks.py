@@ -267,11 +267,11 @@ def test_what_is_done_is_said_in_a_line(shell: Shell) -> None:
         (["reopen-task", "T"], "open again"),
         (["cancel-task", "T"], "cancelled"),
     ):
-        assert shell.types(*words).out == f"{said}: {made} T\n"
+        assert shell.types(*words).out == f"{said}: {made}\n"
     shell.types("reopen-task", "T")
     shell.types("claim-task", "T")
-    assert shell.types("handoff", "T", "--to", "Bob").out == f"handed on to bob: {made} T\n"
-    assert shell.types("complete-task", "T", agent="bob").out == f"completed: {made} T\n"
+    assert shell.types("handoff", "T", "--to", "Bob").out == f"handed on to bob: {made}\n"
+    assert shell.types("complete-task", "T", agent="bob").out == f"completed: {made}\n"
     said = shell.types("tasks")
     assert (said.code, said.out) == (0, "nothing is on the board\nand 1 finished: agent-sync tasks --all\n")
 

@@ -124,15 +124,15 @@ def test_with_nobody_else_here_a_broadcast_has_no_readers_yet() -> None:
 def test_an_address_that_nobody_has_names_who_is_here(to: str) -> None:
     with pytest.raises(NotFoundError) as caught:
         messages.recipients(to, here(ALICE, BOB, CAROL), ALICE)
-    assert "bob (bo), carol (ca)" in caught.value.hint
+    assert "bob (bo), carol (ca)" in caught.value.others
     assert len(caught.value.message) < 200
 
 
 def test_of_many_who_are_here_the_error_names_some() -> None:
     with pytest.raises(NotFoundError) as caught:
         messages.recipients("nobody", here(*(agent(f"a{n}") for n in range(50))), ALICE)
-    assert caught.value.hint.count("(a") == 10
-    assert "and 40 more" in caught.value.hint
+    assert caught.value.others.count("(a") == 10
+    assert "and 40 more" in caught.value.others
 
 
 def test_a_name_of_several_is_an_error_that_lists_the_ids() -> None:

@@ -202,7 +202,7 @@ def test_what_is_not_there_says_where_to_look(words: str) -> None:
 def test_what_fits_several_lists_them(words: str, candidates: set[str]) -> None:
     with pytest.raises(NotFoundError) as caught:
         tasks.find(BOARD, words)
-    assert {one.id for one in BOARD.tasks() if one.id in caught.value.message} == candidates
+    assert {one.id for one in BOARD.tasks() if one.id in caught.value.others} == candidates
     assert "id" in caught.value.hint
 
 

@@ -112,7 +112,9 @@ class Hands:
 
     # ------------------------------------------------------------ mail
     def send(self, to: str, body: str, kind: str) -> Any:
-        _, said = self.run("send", "--to", to, "--message", body, *(["--urgent"] if kind == "urgent" else []), codes=(0,))
+        _, said = self.run(
+            "send", "--to", to, "--message", body, *(["--urgent"] if kind == "urgent" else []), codes=(0,)
+        )
         return int(said["id"][2:])
 
     def hook(self, event: str, **payload: Any) -> str:
@@ -223,7 +225,9 @@ class Campaign:
                     following = time.monotonic() + self._chance.random() * 2 * kill_every
                     self._kill_one()
             self._stop.touch()
-            while len(list(self._folder.glob("*.done"))) + len(list(self._folder.glob("*.complaint"))) < len(self._workers):
+            while len(list(self._folder.glob("*.done"))) + len(list(self._folder.glob("*.complaint"))) < len(
+                self._workers
+            ):
                 time.sleep(0.005)
         finally:
             for _, pid in self._workers.values():  # not before all are done: their death would free what they hold
@@ -237,7 +241,9 @@ class Campaign:
         self._count += 1
         process = f"{self._count:03}"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: other threads, as pytest-xdist has, may hold locks
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # 3.12: other threads, as pytest-xdist has, may hold locks
             pid = os.fork()
         if pid == 0:
             self._live(agent, process)

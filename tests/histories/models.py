@@ -99,9 +99,7 @@ class Locks:
         return [
             grant
             for grant in state.grants
-            if grant.holder != agent
-            and self._meet(grant.target, target)
-            and not (grant.mode == mode == "shared")
+            if grant.holder != agent and self._meet(grant.target, target) and not (grant.mode == mode == "shared")
         ]
 
     def _in_the_way(self, state: Held, agent: str, target: str, mode: str) -> list[Grant]:
@@ -380,7 +378,9 @@ class Mail:
                     if not heard:
                         return
                 due = [one for one in state.waiting if one.kind in self.KINDS[op.words[1]]]
-                if tuple(heard) == tuple(one.body for one in _told(due, len(due) - left)) and len(heard) + left == len(due):
+                if tuple(heard) == tuple(one.body for one in _told(due, len(due) - left)) and len(heard) + left == len(
+                    due
+                ):
                     yield state._replace(waiting=tuple(one for one in state.waiting if one.body not in heard))
 
 

@@ -116,8 +116,6 @@ class WhoeverLooksFirst(Waiting):
         return super().join(session, Want(wants="locks", targets=(), priority=want.priority), decide)
 
 
-
-
 @pytest.mark.parametrize("hands", [PassesTheLine, WhoeverLooksFirst])
 def test_a_broken_line_is_seen(hands: type[Waiting], repository: Path) -> None:
     for seed in range(8):
