@@ -60,7 +60,7 @@ def compact(store: Store, tx: Transaction) -> Compacted:
 def _sweep(store: Store, tx: Transaction) -> int:
     """Drop what is behind nobody any more, or long done; returns how many records of agents and locks that were."""
     state = tx.state
-    gone = agents.sweep(state.presences(), state.locks(), tx.stamp)
+    gone = agents.sweep(state.presences(), state.locks(), tx.stamp, state.newer)
     everywhere = state.config.worktrees == "deny"
     writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
     line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]

@@ -56,6 +56,9 @@ DIRECTORIES = (
 
 COMPACT_EVERY = 256
 
+MAX_KEPT_NAME = 200
+"""Bytes of a key in the name of a file in quarantine; file systems allow 255 in all."""
+
 
 class Store:
     """One repository's state directory."""
@@ -386,7 +389,10 @@ class Transaction:
                 restored must not look free meanwhile.
         """
         store = self._store
-        name = f"quarantine/{key.replace('/', '__')}.{self._now:%Y%m%dT%H%M%S}-{store.runtime.random_id(4)}"
+        flat = key.replace("/", "__")
+        if len(flat) > MAX_KEPT_NAME:
+            flat = f"{flat[:MAX_KEPT_NAME // 2]}~{flat[-MAX_KEPT_NAME // 2:]}"
+        name = f"quarantine/{flat}.{self._now:%Y%m%dT%H%M%S}-{store.runtime.random_id(4)}"
         try:
             content = store.files.read(key, cap=log.MAX_EVENT) if leave else None
             if content is not None:
