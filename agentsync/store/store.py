@@ -27,7 +27,7 @@ from agentsync.core.paths import is_valid_id
 from agentsync.core.records import KINDS, Agent, Change, Event, Format
 from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UnusableError
 from agentsync.store import codec, log
-from agentsync.store.files import Files
+from agentsync.store.files import FULL, Files
 from agentsync.store.guard import CLI_TIMEOUT, Guard
 from agentsync.store.locate import STATE
 from agentsync.store.setup import BALLAST
@@ -160,8 +160,8 @@ class Store:
         try:
             return self.files.touch(keys.agent(agent_id))
         except OSError as error:
-            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                return False  # whoever may only read can still look
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) or error.errno in FULL:
+                return False  # whoever can only read can still look
             raise
 
     def check_directory(self, key: str) -> None:
@@ -240,7 +240,7 @@ class Transaction:
         Raises:
             NewerRecordError: A record that would be overwritten was written by a newer version.
             OSError: The disk failed. Before the commit point nothing has happened; after it, the change is finished by
-                whoever takes the guard next.
+                whoever takes the guard next, and the message says so.
         """
         changes = _changes(writes)
         if not changes and not entry:
@@ -268,10 +268,14 @@ class Transaction:
                 f"{files.path(keys.INTENT)} appeared although the guard was held",
                 "is the state on a network file system? agent-sync doctor tells",
             )
-        self._apply(event, sync)
-        if sync and durability == "D":
-            for directory in sorted({os.path.dirname(change.put or "log/") or "." for change in changes} | {"log"}):
-                files.sync_directory(directory)
+        try:
+            self._finish(event, sync)
+            if sync and durability == "D":
+                for directory in sorted({os.path.dirname(change.put or "log/") or "." for change in changes} | {"log"}):
+                    files.sync_directory(directory)
+        except OSError as error:
+            said = f"{error.strerror} (what was asked for is recorded; the next command that writes finishes it)"
+            raise OSError(error.errno, said, error.filename) from error
         return event
 
     def _check_place(self, key: str) -> None:
@@ -287,6 +291,15 @@ class Transaction:
             raise NewerRecordError(
                 f"{files.path(key)} was written by a newer agent-sync and is left as it is", "upgrade this one"
             )
+
+    def _finish(self, event: Event, sync: bool) -> None:
+        """Apply what is past its commit point; on a full disk with the room that was kept for this."""
+        try:
+            self._apply(event, sync)
+        except OSError as error:
+            if error.errno not in FULL or not self._store.files.unlink(BALLAST):
+                raise
+            self._apply(event, sync)
 
     def _apply(self, event: Event, sync: bool) -> None:
         files = self._store.files
@@ -327,12 +340,7 @@ class Transaction:
         if event.rev <= head:
             files.unlink(keys.INTENT)  # published already; somebody restored a copy
             return
-        try:
-            self._apply(event, sync=self._store._durable)
-        except OSError as error:
-            if error.errno != errno.ENOSPC or not files.unlink(BALLAST):
-                raise
-            self._apply(event, sync=self._store._durable)  # with the room that was kept for this
+        self._finish(event, sync=self._store._durable)
 
     def ask(self, question: Callable[[State, Stamp], T]) -> T:
         """Put a question to the board, after bringing back whatever it found damaged on the way."""
@@ -391,7 +399,7 @@ class Transaction:
         store = self._store
         flat = key.replace("/", "__")
         if len(flat) > MAX_KEPT_NAME:
-            flat = f"{flat[:MAX_KEPT_NAME // 2]}~{flat[-MAX_KEPT_NAME // 2:]}"
+            flat = f"{flat[: MAX_KEPT_NAME // 2]}~{flat[-MAX_KEPT_NAME // 2 :]}"
         name = f"quarantine/{flat}.{self._now:%Y%m%dT%H%M%S}-{store.runtime.random_id(4)}"
         try:
             content = store.files.read(key, cap=log.MAX_EVENT) if leave else None
