@@ -87,7 +87,11 @@ class Runtime:
             return None
 
     def process(self, pid: int) -> Process | None:
-        """The live process with this pid, or None. A zombie is dead: it will never write again."""
+        """The live process with this pid, or None. A zombie is dead: it will never write again.
+
+        Raises:
+            OSError: It cannot be looked up: no descriptor is free, or somebody hides it.
+        """
         stat = _stat_fields(pid)
         if stat is not None:
             return None if stat[0] in "ZX" else Process(pid, int(stat[19]))
@@ -99,20 +103,27 @@ class Runtime:
         """Whether the recorded process lives, is dead for certain, or cannot be seen from here.
 
         Proof needs all three facts: the same boot, the same pid namespace, and a pid that is gone or was given to
-        another process. Anything less says nothing: from inside a container every outer pid looks dead.
+        another process. Anything less says nothing: from inside a container every outer pid looks dead, and without
+        a free descriptor every pid does.
         """
         if pid is None or start is None or boot_id is None or pid_ns is None:
             return "unknown"
         if boot_id != self.boot_id or pid_ns != self.pid_ns:
             return "unknown"
-        process = self.process(pid)
+        try:
+            process = self.process(pid)
+        except OSError:
+            return "unknown"
         return "alive" if process is not None and process.start == start else "dead"
 
     def ancestors(self) -> Iterator[tuple[int, str]]:
         """`(pid, program name)` of the parent, its parent, and so on; nothing where /proc is not there."""
         pid = os.getppid()
         for _ in range(64):
-            stat = _stat_fields(pid)
+            try:
+                stat = _stat_fields(pid)
+            except PermissionError:  # hidden, as other users' processes may be
+                return
             if pid <= 1 or stat is None:
                 return
             yield pid, _first_line(f"/proc/{pid}/comm") or ""
@@ -126,7 +137,10 @@ class Runtime:
         if not hasattr(os, "getsid"):
             return f"{self.host}:{os.getppid()}"
         leader = os.getsid(0)
-        stat = _stat_fields(leader) if leader else None
+        try:
+            stat = _stat_fields(leader) if leader else None
+        except PermissionError:  # hidden, now and in every other command of the session
+            stat = None
         return f"{self.host}:{self.boot_id}:{self.pid_ns}:{self.uid}:{leader}:{stat[19] if stat else ''}"
 
     def is_terminal(self, fd: int) -> bool:
@@ -151,11 +165,15 @@ def _first_line(path: str) -> str | None:
 
 
 def _stat_fields(pid: int) -> list[str] | None:
-    """Fields of /proc/PID/stat from the third on: the program's name before them may hold spaces and parentheses."""
+    """Fields of /proc/PID/stat from the third on; None when there is no such process.
+
+    The program's name before them may hold spaces and parentheses. Any other failure is no proof of death, so it is the
+    caller's to judge.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b")")[2].decode("ascii").split()
-    except (OSError, ValueError):
+    except (FileNotFoundError, ProcessLookupError):  # the second: it ended between opening and reading
         return None
 
 

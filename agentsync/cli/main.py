@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -86,4 +87,6 @@ def _explained(error: OSError) -> AgentSyncError:
     """What the system refused, and on which file. Everything we touch belongs to the state or to a settings file."""
     where = f"{error.filename}: " if error.filename else ""
     why = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        return UnusableError(f"{where}{why}", "make room; agent-sync gc gives back what the log can spare")
     return UnusableError(f"{where}{why}", "agent-sync doctor looks for the cause")

@@ -18,7 +18,7 @@ from agentsync.core.records import Agent, Lock
 from agentsync.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from agentsync.core.lease import Held, Presence
@@ -163,11 +163,19 @@ def _depart(agent: Agent) -> list[Write]:
     return [Put(keys.past_agent(agent.id), gone), Drop(keys.agent(agent.id))]
 
 
-def sweep(presences: Iterable[Presence], held: Sequence[Held], stamp: Stamp) -> tuple[Write, ...]:
+def sweep(
+    presences: Iterable[Presence], held: Sequence[Held], stamp: Stamp, newer: Collection[str] = ()
+) -> tuple[Write, ...]:
     """Tidy up after those who are gone: their locks that bind no longer, and then themselves.
 
     Should one of them come back, it is told which of its locks lapsed. Who is followed by a new session
     of the same client stays, for that to find.
+
+    Args:
+        presences: Who is on the board.
+        held: All locks.
+        stamp: When.
+        newer: Keys of records that a newer version wrote, which are not ours to drop; their owners stay.
     """
     writes: list[Write] = []
     told: dict[str, list[str]] = {}
@@ -176,6 +184,8 @@ def sweep(presences: Iterable[Presence], held: Sequence[Held], stamp: Stamp) -> 
         if not presence.is_gone or presence.continues:
             continue
         own = [h for h in held if h.lock.holder == agent.id]
+        if not {keys.agent(agent.id), *(keys.lock(h.lock) for h in own)}.isdisjoint(newer):
+            continue
         dead_locks = [h for h in own if not h.live]
         writes += [Drop(keys.lock(h.lock)) for h in dead_locks]
         if dead_locks:

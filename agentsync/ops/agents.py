@@ -90,7 +90,7 @@ def enlist(session: Session, tx: Transaction, name: str | None = None, role: str
     # First of all, so that at no instant somebody else finds himself alone on the board.
     writes.insert(0, Put(keys.agent(agent.id), agent))
     if present is None:
-        swept = agents.sweep(others, state.locks(), stamp)
+        swept = agents.sweep(others, state.locks(), stamp, state.newer)
         if swept:
             from agentsync.core.queue import dropped
 

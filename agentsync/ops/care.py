@@ -61,7 +61,10 @@ def refresh_if_stale(session: Session) -> None:
 
 def _write_policy(session: Session) -> None:
     files, config = session.store.files, session.store.config
-    text = settings.text(session.place.base, session.place.root)
+    try:
+        text = settings.text(session.place.base, session.place.root)
+    except OSError:
+        return  # opening the session has said so; what the gate knows is better than nothing
     if text is None:
         files.unlink(POLICY)
         return
@@ -92,8 +95,8 @@ def compact_if_free(session: Session) -> None:
             compact(session.store, tx)
     except GuardTimeoutError:
         pass  # the next committer on a round revision will do it
-    except OSError as error:  # what was asked for is done; this is only upkeep
-        session.store.warnings.append(f"compaction failed: {error.strerror or error}; agent-sync gc tries again")
+    except (OSError, AgentSyncError) as error:  # what was asked for is done; this is only upkeep
+        session.store.warnings.append(f"compaction failed: {error}; agent-sync gc tries again")
 
 
 def note_failure(session: Session, line: str) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from agentsync.core import keys, locks
 from agentsync.core.locks import Blocked, Conflict, Request, Verdict
 from agentsync.core.paths import Target, reach_overlap, target_of
+from agentsync.errors import UnusableError
 from agentsync.store import activity
 from agentsync.store.locate import locate_path, name_in, real_path
 
@@ -67,8 +68,12 @@ def before(session: Session, path: str) -> Allowed | Refused:
     state = session.store.state()
     verdict = locks.judge_edit(state, session.me.id, target, everywhere)
     if state.damaged:
-        with session.store.transaction(session.me.id, session.timeout) as tx:
-            verdict = tx.ask(lambda state, _: locks.judge_edit(state, session.me.id, target, everywhere))
+        try:
+            with session.store.transaction(session.me.id, session.timeout) as tx:
+                verdict = tx.ask(lambda state, _: locks.judge_edit(state, session.me.id, target, everywhere))
+        except (OSError, UnusableError):
+            if not _binding(verdict, kind):
+                raise  # what cannot be mended now may be the lock on this very file
     blocked = _binding(verdict, kind)
     if blocked:
         return Refused(target=target, blocked=blocked)

@@ -8,6 +8,7 @@ anything. What makes no event (a holder's death, the expiry of a lock) is found 
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -85,8 +86,9 @@ def wait(session: Session, want: Want, seconds: float, decide: Decide[T], commit
     try:
         from agentsync.store.watch import Follower  # its watcher takes 40 ms to import, and most need not wait
 
+        end = time.monotonic() + seconds  # when the clock is set back, its time would come later, or never
         with Follower(session.store.files, place.revision) as follower:
-            while (left := place.left()) > 0:
+            while (left := min(place.left(), end - time.monotonic())) > 0:
                 follower.moved(min(left, LOOK_S))
                 outcome = place.look()
                 if outcome is not None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from agentsync.core import agents, decisions, keys, messages, queue, tasks
 from agentsync.core.changes import Drop
 from agentsync.store import log
+from agentsync.store.files import FULL
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 KEEP = 256
 """Events that stay in the log, one file each."""
+
+KEEP_ON_FULL_DISK = 8
+"""The same when the disk has no room: a small file still takes a block, and many of them fit into one archive."""
 
 ORPHAN_S = 3600.0
 """Age in seconds after which a file in `tmp/` belongs to nobody."""
@@ -46,7 +50,7 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     files = store.files
     if files.status(BALLAST) is not None:
         files.unlink(BALLAST)
-    archived = _fold(store)
+    archived = _fold(store, KEEP if _has_room(store) else KEEP_ON_FULL_DISK)
     departed = _sweep(store, tx)
     orphans = _clear_tmp(store)
     _trim_activity(store)
@@ -60,7 +64,7 @@ def compact(store: Store, tx: Transaction) -> Compacted:
 def _sweep(store: Store, tx: Transaction) -> int:
     """Drop what is behind nobody any more, or long done; returns how many records of agents and locks that were."""
     state = tx.state
-    gone = agents.sweep(state.presences(), state.locks(), tx.stamp)
+    gone = agents.sweep(state.presences(), state.locks(), tx.stamp, state.newer)
     everywhere = state.config.worktrees == "deny"
     writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
     line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
@@ -79,12 +83,24 @@ def _sweep(store: Store, tx: Transaction) -> int:
     return len(gone)
 
 
-def _fold(store: Store) -> int:
+def _has_room(store: Store) -> bool:
+    """Whether more than the ballast, which has just been given up, fits on the disk."""
+    files = store.files
+    try:
+        files.unlink(files.write_temp(bytes(2 * BALLAST_BYTES), sync=False))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return False
+    return True
+
+
+def _fold(store: Store, keep: int) -> int:
     files = store.files
     ranges = log.archives(files)
     newest_archived = max((last for _, last in ranges), default=0)
     revisions = log.revisions(files)
-    keep_from = store.revision() - KEEP + 1
+    keep_from = store.revision() - keep + 1
     left_over = [revision for revision in revisions if revision <= newest_archived]
     if left_over:  # a run died between link and unlink, perhaps before the archive's name was on the disk
         files.sync_directory("archive")

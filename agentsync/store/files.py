@@ -27,6 +27,9 @@ MAX_RECORD = 1 << 20
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _APPEND = _CREATE & ~os.O_EXCL | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC})
+"""What a disk says that has no room, or none for this user."""
+
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -44,12 +47,19 @@ def read_plain(path: str, cap: int) -> bytes | None:
     Args:
         path: Links are followed: it is the user's own.
         cap: Bytes to read at most.
+
+    Raises:
+        OSError: There is one, and it cannot be read.
     """
     try:
         fd = os.open(path, _READ & ~getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NOCTTY", 0))
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            return None
+        raise
+    with _closing(fd, path):
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
         chunks, left = [], cap
@@ -57,10 +67,6 @@ def read_plain(path: str, cap: int) -> bytes | None:
             chunks.append(chunk)
             left -= len(chunk)
         return b"".join(chunks)
-    except OSError:
-        return None
-    finally:
-        os.close(fd)
 
 
 class Files:

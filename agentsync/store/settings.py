@@ -22,6 +22,9 @@ def text(base: str, root: str) -> bytes | None:
 
     It is tracked, so a linked worktree has its own copy; the main worktree's decides for all, and only where that has
     none (a bare repository has no tree) the worktree's own.
+
+    Raises:
+        OSError: There is one, and it cannot be read.
     """
     for top in dict.fromkeys((root, base)):
         found = read_plain(f"{top}/{NAME}", MAX_BYTES + 1)
@@ -32,7 +35,10 @@ def text(base: str, root: str) -> bytes | None:
 
 def load(base: str, root: str) -> tuple[Config, list[str]]:
     """The configuration of a working tree, and what in it was not understood."""
-    data = text(base, root)
+    try:
+        data = text(base, root)
+    except OSError as error:
+        return policy.DEFAULT, [f"{NAME} cannot be read ({error.strerror}): defaults apply"]
     if data is None:
         return policy.DEFAULT, []
     if len(data) > MAX_BYTES:

@@ -54,7 +54,7 @@ def create(store: Store) -> None:
     for name in ("tmp", *DIRECTORIES):
         files.make_directory(name)
         store.check_directory(name)
-    _publish(store, ".gitignore", b"*\n")
+    _publish(store, ".gitignore", b"*\n")  # were it empty after a power cut, state could be committed
     _publish(store, "README", README.encode())
     _publish(store, BALLAST, bytes(BALLAST_BYTES))
     write_python(store)
@@ -94,12 +94,12 @@ def write_python(store: Store) -> None:
     wanted = (store.runtime.python + "\n").encode("utf-8", "surrogateescape")
     content = store.files.read(PYTHON)
     if content is None or content.data != wanted:
-        store.files.replace(store.files.write_temp(wanted, sync=False), PYTHON)
+        store.files.replace(store.files.write_temp(wanted, sync=True), PYTHON)
 
 
 def _publish(store: Store, key: str, data: bytes) -> None:
     if store.files.status(key) is None:
-        store.files.link(store.files.write_temp(data, sync=False), key)
+        store.files.link(store.files.write_temp(data, sync=key != BALLAST), key)
 
 
 OWNED = ("agents", "locks", "queue")

@@ -27,7 +27,7 @@ from agentsync.core.paths import is_valid_id
 from agentsync.core.records import KINDS, Agent, Change, Event, Format
 from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UnusableError, UsageError
 from agentsync.store import codec, log
-from agentsync.store.files import MAX_RECORD, Files
+from agentsync.store.files import FULL, MAX_RECORD, Files
 from agentsync.store.guard import CLI_TIMEOUT, Guard
 from agentsync.store.locate import STATE
 from agentsync.store.setup import BALLAST
@@ -55,6 +55,9 @@ DIRECTORIES = (
 """What every store has. Others (`locks/globs`, `locks/worktrees/<name>`, …) come and go with their content."""
 
 COMPACT_EVERY = 256
+
+MAX_KEPT_NAME = 200
+"""Bytes of a key in the name of a file in quarantine; file systems allow 255 in all."""
 
 
 class Store:
@@ -157,8 +160,8 @@ class Store:
         try:
             return self.files.touch(keys.agent(agent_id))
         except OSError as error:
-            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                return False  # whoever may only read can still look
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) or error.errno in FULL:
+                return False  # whoever can only read can still look
             raise
 
     def check_directory(self, key: str) -> None:
@@ -238,14 +241,12 @@ class Transaction:
             NewerRecordError: A record that would be overwritten was written by a newer version.
             UsageError: A record would be too large for anybody to read.
             OSError: The disk failed. Before the commit point nothing has happened; after it, the change is finished by
-                whoever takes the guard next.
+                whoever takes the guard next, and the message says so.
         """
         changes = _changes(writes)
         if not changes and not entry:
             return None
         files = self._store.files
-        self._check_way("tmp/")
-        self._check_way("log/")
         for change in changes:
             self._check_place(change.put or change.drop or "")
             if len(change.record) > MAX_RECORD // 8 and len(codec.pretty(bytes(change.record))) > MAX_RECORD:
@@ -270,29 +271,38 @@ class Transaction:
                 f"{files.path(keys.INTENT)} appeared although the guard was held",
                 "is the state on a network file system? agent-sync doctor tells",
             )
-        self._apply(event, sync)
-        if sync and durability == "D":
-            for directory in sorted({os.path.dirname(change.put or "log/") or "." for change in changes} | {"log"}):
-                files.sync_directory(directory)
+        try:
+            self._finish(event, sync)
+            if sync and durability == "D":
+                for directory in sorted({os.path.dirname(change.put or "log/") or "." for change in changes} | {"log"}):
+                    files.sync_directory(directory)
+        except OSError as error:
+            said = f"{error.strerror} (what was asked for is recorded; the next command that writes finishes it)"
+            raise OSError(error.errno, said, error.filename) from error
         return event
 
     def _check_place(self, key: str) -> None:
         """Refuse to write through a symlinked directory, or over what a newer version wrote."""
-        self._check_way(key)
         files = self._store.files
+        directory = os.path.dirname(key)
+        while directory and directory not in DIRECTORIES:
+            if files.status(directory) is not None:
+                self._store.check_directory(directory)
+            directory = os.path.dirname(directory)
         content = files.read(key)
         if content is not None and codec.is_newer(content.data):
             raise NewerRecordError(
                 f"{files.path(key)} was written by a newer agent-sync and is left as it is", "upgrade this one"
             )
 
-    def _check_way(self, key: str) -> None:
-        """Look again before every write: somebody who waits for an hour has checked long ago."""
-        directory = os.path.dirname(key)
-        while directory:
-            if self._store.files.status(directory) is not None:
-                self._store.check_directory(directory)
-            directory = os.path.dirname(directory)
+    def _finish(self, event: Event, sync: bool) -> None:
+        """Apply what is past its commit point; on a full disk with the room that was kept for this."""
+        try:
+            self._apply(event, sync)
+        except OSError as error:
+            if error.errno not in FULL or not self._store.files.unlink(BALLAST):
+                raise
+            self._apply(event, sync)
 
     def _apply(self, event: Event, sync: bool) -> None:
         files = self._store.files
@@ -338,14 +348,7 @@ class Transaction:
             # None of ours. It came with an unpacked archive, or from somebody who may write here and nowhere else.
             self.quarantine(keys.INTENT, f"{keys.INTENT} names places outside of the state")
             return
-        for place in places:
-            self._check_way(place)
-        try:
-            self._apply(event, sync=self._store._durable)
-        except OSError as error:
-            if error.errno != errno.ENOSPC or not files.unlink(BALLAST):
-                raise
-            self._apply(event, sync=self._store._durable)  # with the room that was kept for this
+        self._finish(event, sync=self._store._durable)
 
     def ask(self, question: Callable[[State, Stamp], T]) -> T:
         """Put a question to the board, after bringing back whatever it found damaged on the way."""
@@ -402,7 +405,10 @@ class Transaction:
                 restored must not look free meanwhile.
         """
         store = self._store
-        name = f"quarantine/{key.replace('/', '__')}.{self._now:%Y%m%dT%H%M%S}-{store.runtime.random_id(4)}"
+        flat = key.replace("/", "__")
+        if len(flat) > MAX_KEPT_NAME:
+            flat = f"{flat[: MAX_KEPT_NAME // 2]}~{flat[-MAX_KEPT_NAME // 2 :]}"
+        name = f"quarantine/{flat}.{self._now:%Y%m%dT%H%M%S}-{store.runtime.random_id(4)}"
         try:
             content = store.files.read(key, cap=log.MAX_EVENT) if leave else None
             if content is not None:

@@ -130,7 +130,7 @@ class Follower:
         try:
             self._inode = os.stat(directory).st_ino
             self._observer = _observe(directory, self._wake)
-        except OSError:  # no such directory yet, or no watches left
+        except (OSError, ImportError, RuntimeError):  # no such directory yet; no watches, descriptors or threads left
             self._observer = None
         if self._closed:  # by another thread, meanwhile
             self._disarm()

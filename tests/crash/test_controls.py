@@ -180,7 +180,7 @@ def test_a_compaction_that_unlinks_first_is_caught(world: World, monkeypatch: py
         while tx.stamp.revision < 12:
             tx.commit("note", "an event", [Drop("nothing")], "E")
 
-    def naive(store: Store) -> int:
+    def naive(store: Store, keep: int) -> int:
         files, todo = store.files, log.revisions(store.files)[:-4]
         contents = [files.read(keys.event(revision)) for revision in todo]
         lines = [compact._one_line(content.data) for content in contents if content]

@@ -305,7 +305,7 @@ def test_a_failed_write_leaves_nothing_in_tmp(world: World) -> None:
 # ---------------------------------------------------------------- what others left behind
 def interrupted(world: World, player: Player, *paths: str) -> None:
     """Leave a lock request behind at its commit point: the intent is there, nothing of it is applied."""
-    files = FailingFiles(str(world.state), world.clock, "replace", 1)
+    files = FailingFiles(str(world.state), world.clock, "replace", 1, errno.EIO)
     with pytest.raises(OSError, match="the disk fails"):
         locks.lock(session_with(player, files), paths)
     assert (world.state / "intent.json").exists()
