@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from agentsync.core import agents, keys, locks
 from agentsync.core.changes import Drop, Put, Stamp, Write
-from agentsync.core.paths import Target
+from agentsync.core.paths import Target, reach_overlap, target_of
 from agentsync.core.records import Agent, Lock
 from agentsync.ops import identity
 from agentsync.store import activity
@@ -140,8 +140,9 @@ def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list
             if config.class_of(edit.path) != "plain":
                 continue
             target = Target(scope="file", path=edit.path, worktree=edit.worktree)
-            verdict = locks.judge_edit(state, presence.agent.id, target, config.worktrees == "deny")
-            if verdict.blocked or verdict.covered:
+            # Another's lock was granted since, and may revive if it has lapsed.
+            touching = [h for h in state.touching(target) if h.live or h.lock.holder != presence.agent.id]
+            if any(config.worktrees == "deny" or reach_overlap(target, target_of(h.lock)) for h in touching):
                 continue
             lock = agents.lock_for_edit(presence.agent, target, min(edit.at, stamp.now), ttl, stamp)
             if not any(locks.conflicting(lock, other) for other in taken.values()):

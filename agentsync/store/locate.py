@@ -145,7 +145,10 @@ def _main_top(common_dir: str) -> str:
 
 def config_value(git_dir: str, section: str, name: str, file_name: str = "config") -> str | None:
     """A plain `name = value` of a `[section]` in a repository's config; includes are not followed."""
-    data = read_plain(f"{git_dir}/{file_name}", MAX_CONFIG) or b""
+    try:
+        data = read_plain(f"{git_dir}/{file_name}", MAX_CONFIG) or b""
+    except OSError:
+        return None  # not ours to read: it tells us nothing
     inside = False
     for line in data.decode("utf-8", "surrogateescape").split("\n"):
         text = line.strip()

@@ -476,6 +476,21 @@ def test_paths_of_a_special_class_are_not_caught_up(kind: str, tmp_path_factory:
     assert alice.holds() == ["b.py"]
 
 
+@pytest.mark.parametrize("path", ["src/", "src/*.py", "src/app.py"])
+def test_an_edit_is_not_caught_up_beside_a_lapsed_lock_that_a_sign_of_life_revives(path: str, world: World) -> None:
+    alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    alice.registers()
+    alice.has_edited("src/app.py")
+    carol.registers()
+    alice.unlocks("src/app.py")
+    carol.locks(path, ttl_minutes=1)
+    world.clock.advance(minutes=2)
+    bob.registers()
+    carol.beats()
+    assert alice.holds() == []
+    assert not alice.may_edit("src/app.py")
+
+
 def test_edits_in_another_worktree_are_caught_up_there(world: World) -> None:
     git("worktree", "add", "-q", "../linked", cwd=world.root)
     alice = world.agent("alice", cwd=world.root.parent / "linked")
