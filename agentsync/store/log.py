@@ -90,12 +90,11 @@ def since(files: Files, revision: int) -> Iterator[Event]:
             later = [r for r in revisions(files) if r > wanted]
             if not later:
                 return
-            # There are newer ones, so this one was written. It may have come, and gone to the archive, since we looked.
-            where = _archive_of(files, wanted)
-            if where is None:
-                if files.status(keys.event(wanted)) is None:
-                    wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
-                continue
+            # There are newer ones, so this one was written: it is in the log, or else, by now, in the archive. Asked in
+            # the other order it could be in neither answer.
+            if files.status(keys.event(wanted)) is None and _archive_of(files, wanted) is None:
+                wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
+            continue
         for event in archived(files, *where):
             if event.rev >= wanted:
                 yield event

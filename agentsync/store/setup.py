@@ -106,12 +106,10 @@ OWNED = ("agents", "locks", "queue")
 """What belongs to agents at work, who work elsewhere when the directory is a copy."""
 
 
-def verified_format(store: Store, known: Format | None) -> Format:
+def verified_format(store: Store) -> Format:
     """The store's format record, made anew when the directory is a copy. Call with the guard held.
 
-    Args:
-        store: The store.
-        known: What an earlier call returned; good as long as the directory is the same one.
+    It is read for every transaction: what was deleted and made anew may well have the inode that it had.
 
     A copy (of a backup, or with `cp -r`) keeps its records but gets a new id, and the agents and locks of the original
     are dropped: their owners work elsewhere.
@@ -122,8 +120,6 @@ def verified_format(store: Store, known: Format | None) -> Format:
     """
     files = store.files
     inode = os.stat(store.place.state).st_ino
-    if known is not None and known.inode == inode and files.status(keys.FORMAT) is not None:
-        return known
     content = files.read(keys.FORMAT)
     found: Format | None = None
     if content is not None:

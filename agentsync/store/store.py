@@ -149,7 +149,7 @@ class Store:
                 for name in DIRECTORIES:
                     self.check_directory(name)
                 setup.tell_enclosing_board(self)
-            self._format = setup.verified_format(self, self._format)
+            self._format = setup.verified_format(self)
             self._head = log.head(self.files, self._head)
             tx = Transaction(self, actor)
             tx.recover()

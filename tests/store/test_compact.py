@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from agentsync.store.setup import BALLAST, BALLAST_BYTES
 from agentsync.store.store import COMPACT_EVERY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from world import Clock, Player
 
@@ -167,18 +168,17 @@ def test_an_event_larger_than_a_record_can_be_followed_folded_and_examined(world
 
 # ---------------------------------------------------------------- whoever follows
 class Interrupted(ClockFiles):
-    """Before one of its reads something else happens: others write, and compact."""
+    """Before some of its reads something else happens: others write, and compact."""
 
-    def __init__(self, root: str, clock: Clock, at: int, act: Callable[[], object]) -> None:
+    def __init__(self, root: str, clock: Clock, acts: Mapping[int, Callable[[], object]]) -> None:
         super().__init__(root, clock)
-        self._at = at
-        self._act = act
+        self._acts = acts
         self.reads = 0
 
     def _count(self) -> None:
         self.reads += 1
-        if self.reads == self._at:
-            self._act()
+        if self.reads in self._acts:
+            self._acts[self.reads]()
 
     def read(self, key: str, cap: int = 1 << 20) -> Content | None:
         self._count()
@@ -204,7 +204,7 @@ def test_a_follower_gets_every_revision_in_order_whenever_the_log_is_folded_unde
         for path, data in start.items():
             if not path.exists():
                 path.write_bytes(data)
-        files = Interrupted(str(world.state), world.clock, at, lambda: care.gc(alice.session))
+        files = Interrupted(str(world.state), world.clock, {at: lambda: care.gc(alice.session)})
         assert [event.rev for event in log.since(files, 30)] == list(range(31, 301)), f"folded before read {at}"
         if at > 20:  # beyond, each event is one read like the one before
             break
@@ -224,13 +224,26 @@ def test_a_follower_at_the_head_misses_nothing_of_a_burst_that_is_folded_at_once
             write_events(alice, 300)
             care.gc(alice.session)
 
-        files = Interrupted(str(world.state), world.clock, at, burst)
+        files = Interrupted(str(world.state), world.clock, {at: burst})
         found = [event.rev for event in log.since(files, cursor)]
         if files.reads < at:
             break
         found += [event.rev for event in log.since(alice.session.store.files, found[-1] if found else cursor)]
         assert found == list(range(cursor + 1, cursor + 301)), f"it came before read {at}"
     assert at > 3
+
+
+@pytest.mark.parametrize(("first", "second"), list(combinations(range(2, 6), 2)))
+def test_a_follower_at_the_head_misses_nothing_of_a_burst_that_is_folded_later(
+    first: int, second: int, world: World
+) -> None:
+    """It was suspended twice: before one read 300 events came, and before a later one the oldest were archived."""
+    alice = world.agent("alice")
+    write_events(alice, 3)
+    acts = {first: lambda: write_events(alice, 300), second: lambda: care.gc(alice.session)}
+    found = [event.rev for event in log.since(Interrupted(str(world.state), world.clock, acts), 3)]
+    found += [event.rev for event in log.since(alice.session.store.files, found[-1] if found else 3)]
+    assert found == list(range(4, alice.session.store.revision() + 1))
 
 
 def test_a_follower_goes_on_after_a_gap_that_somebody_made_by_hand(world: World) -> None:

@@ -539,6 +539,27 @@ def test_a_format_record_that_was_lost_is_made_anew_and_the_locks_stay(world: Wo
     assert json.loads((world.state / "format.json").read_bytes())["kind"] == "format"
 
 
+def test_who_lives_on_while_the_state_is_made_anew_grants_tokens_of_the_new_store(world: World) -> None:
+    """All in the directory was deleted, but not the directory. A new one may get the same inode, too."""
+    import shutil
+
+    alice, bob = world.agent("alice"), world.agent("bob")
+    kept = alice.session
+
+    def token() -> str:
+        outcome = locks.lock(kept, ["src/app.py"])
+        assert isinstance(outcome, Granted)
+        return outcome.locks[0].token
+
+    old = token()
+    for path in world.state.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    bob.registers()
+    new = json.loads((world.state / "format.json").read_bytes())["store"]
+    assert new != old.partition(":")[0]
+    assert token().startswith(f"{new}:")
+
+
 def test_the_state_may_be_deleted_between_two_commands(world: World) -> None:
     import shutil
 
