@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from crash.killing import Snapshot, check_after
-from faults.operations import OPERATIONS, there
+from faults.operations import OPERATIONS, fenced, there
 from faults.power import LOSSES, disk, outages, recorded
 from invariants import check_replay, check_store, history, plain
 from lines import joins
@@ -28,7 +28,21 @@ MANY = 60
 """States of one operation after which a short campaign becomes sparse."""
 
 DURABLE = frozenset(
-    ["create_task", "claim", "claim_next", "complete", "checkpoint", "hand_over", "send", "read", "acknowledge", "decide", "log", "request", "refuse"]
+    [
+        "create_task",
+        "claim",
+        "claim_next",
+        "complete",
+        "checkpoint",
+        "hand_over",
+        "send",
+        "read",
+        "acknowledge",
+        "decide",
+        "log",
+        "request",
+        "refuse",
+    ]
 )
 """Operations of class D: acknowledged means that no power cut takes it away."""
 
@@ -38,7 +52,7 @@ UNSYNCED = frozenset({"deliver", "compact"})
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, git_repo=False)
+    return fenced(tmp_path)
 
 
 def cut_everywhere(world: World, act: Callable[[], object], durable: bool) -> int:
