@@ -26,6 +26,9 @@ KEEP = 256
 KEEP_ON_FULL_DISK = 8
 """The same when the disk has no room: a small file still takes a block, and many of them fit into one archive."""
 
+ROOM_FILES = 8
+"""Files that must fit on a disk for it not to count as full; together they are twice the ballast."""
+
 ORPHAN_S = 3600.0
 """Age in seconds after which a file in `tmp/` belongs to nobody."""
 
@@ -84,14 +87,19 @@ def _sweep(store: Store, tx: Transaction) -> int:
 
 
 def _has_room(store: Store) -> bool:
-    """Whether more than the ballast, which has just been given up, fits on the disk."""
+    """Whether there is room for some transactions, blocks and inodes, beside the ballast, which has just been freed."""
     files = store.files
+    made = []
     try:
-        files.unlink(files.write_temp(bytes(2 * BALLAST_BYTES), sync=False))
+        for _ in range(ROOM_FILES):
+            made.append(files.write_temp(bytes(2 * BALLAST_BYTES // ROOM_FILES), sync=False))
     except OSError as error:
         if error.errno not in FULL:
             raise
         return False
+    finally:
+        for temp in made:
+            files.unlink(temp)
     return True
 
 

@@ -302,6 +302,7 @@ class Transaction:
         except OSError as error:
             if error.errno not in FULL or not self._store.files.unlink(BALLAST):
                 raise
+            self._store.due_for_compaction = True  # it makes room, and puts the ballast back
             self._apply(event, sync)
 
     def _apply(self, event: Event, sync: bool) -> None:

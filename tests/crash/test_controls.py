@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from crash.killing import kill_everywhere
+from faults.operations import fenced
 from world import ClockFiles, World
 
 from agentsync.core import keys
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, git_repo=False)
+    return fenced(tmp_path)
 
 
 def caught(world: World, act: Callable[[], object]) -> None:

@@ -14,6 +14,7 @@ from agentsync.store.compact import KEEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     Act = Callable[[], object]
     Operation = Callable[[World], Act]
@@ -28,6 +29,14 @@ class SameIds(ManualRuntime):
 
     def random_id(self, length: int) -> str:
         return "same" if length == 4 else super().random_id(length)
+
+
+def fenced(tmp_path: Path) -> World:
+    """A working tree that ends where it should: without a repository, a board further up would be taken for its own."""
+    world = World(tmp_path, git_repo=False)
+    (world.root / ".git").mkdir()
+    (world.root / ".git/HEAD").write_text("ref: refs/heads/main\n")  # all that is read; no git is started
+    return world
 
 
 def there(world: World, *names: str) -> list[Player]:

@@ -120,8 +120,8 @@ def outages(before: Disk, steps: list[Step]) -> Iterator[tuple[bool, str, Disk]]
         barrier = max((at for at, step in enumerate(done) if step.what == "barrier"), default=0)
         durable = sum(step.what in NAMES for step in done[:barrier])
         for kept in range(durable, len(names) + 1):
-            for loss in LOSSES:
-                found = _left(before, done, names[:kept], LOSSES[loss])
+            for loss, lose in LOSSES.items():
+                found = _left(before, done, names[:kept], lose)
                 key = (acknowledged, frozenset(found.files.items()), found.folders)
                 if key not in seen:
                     seen.add(key)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from crash.killing import Snapshot, check_after, content
 from faults.faulty import CHANGES, ERRORS, Fault, faults, open_files
-from faults.operations import OPERATIONS, there
+from faults.operations import OPERATIONS, fenced, there
 from invariants import check_replay, check_store, history, plain
 from world import World
 
@@ -39,7 +39,7 @@ MANY = 150
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, git_repo=False)
+    return fenced(tmp_path)
 
 
 @pytest.fixture(autouse=True)

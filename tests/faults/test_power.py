@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from crash.killing import Snapshot, check_after
-from faults.operations import OPERATIONS, there
+from faults.operations import OPERATIONS, fenced, there
 from faults.power import LOSSES, disk, outages, recorded
 from invariants import check_replay, check_store, history, plain
 from lines import joins
@@ -52,7 +52,7 @@ UNSYNCED = frozenset({"deliver", "compact"})
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, git_repo=False)
+    return fenced(tmp_path)
 
 
 def cut_everywhere(world: World, act: Callable[[], object], durable: bool) -> int:
