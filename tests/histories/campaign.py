@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from histories.checker import MAYBE, NEVER, Op
 from histories.models import GRANTED, NOTHING, REFUSED
+from invariants import check_replay, check_store
 
 from agentsync.cli.context import Context
 from agentsync.cli.parser import build
@@ -112,7 +113,9 @@ class Hands:
 
     # ------------------------------------------------------------ mail
     def send(self, to: str, body: str, kind: str) -> Any:
-        _, said = self.run("send", "--to", to, "--message", body, *(["--urgent"] if kind == "urgent" else []), codes=(0,))
+        _, said = self.run(
+            "send", "--to", to, "--message", body, *(["--urgent"] if kind == "urgent" else []), codes=(0,)
+        )
         return int(said["id"][2:])
 
     def hook(self, event: str, **payload: Any) -> str:
@@ -223,7 +226,9 @@ class Campaign:
                     following = time.monotonic() + self._chance.random() * 2 * kill_every
                     self._kill_one()
             self._stop.touch()
-            while len(list(self._folder.glob("*.done"))) + len(list(self._folder.glob("*.complaint"))) < len(self._workers):
+            while len(list(self._folder.glob("*.done"))) + len(list(self._folder.glob("*.complaint"))) < len(
+                self._workers
+            ):
                 time.sleep(0.005)
         finally:
             for _, pid in self._workers.values():  # not before all are done: their death would free what they hold
@@ -237,7 +242,9 @@ class Campaign:
         self._count += 1
         process = f"{self._count:03}"
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: other threads, as pytest-xdist has, may hold locks
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # 3.12: other threads, as pytest-xdist has, may hold locks
             pid = os.fork()
         if pid == 0:
             self._live(agent, process)
@@ -313,3 +320,12 @@ def _ops(diary: Path, died: float) -> Iterator[Op]:
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def settle(repository: Path) -> None:
+    """The next writer finishes what was begun; then the directory is in order, and the log explains all of it."""
+    from agentsync.ops import care
+
+    care.init(open_session(Runtime(env={"AGENT_SYNC_ID": "last"}, cwd=str(repository))))
+    check_store(repository / ".claude/coordination")
+    check_replay(repository / ".claude/coordination")

@@ -73,12 +73,22 @@ def leave(who: str, at: tuple[float, float]) -> Op:
     return op(who, "unlock", answer=None, at=at)
 
 
-FIRST = [stand("al", "granted", (0, 1)), stand("bo", "waits", (2, 3)), stand("cy", "waits", (4, 5)), leave("al", (6, 7))]
+FIRST = [
+    stand("al", "granted", (0, 1)),
+    stand("bo", "waits", (2, 3)),
+    stand("cy", "waits", (4, 5)),
+    leave("al", (6, 7)),
+]
 LINES = {
     "in order": [*FIRST, get("cy", "granted", (5, 12)), get("bo", "granted", (3, 8)), leave("bo", (9, 10))],
     "the dead are skipped": [*FIRST, get("bo", MAYBE, (3, 5.5)), die("bo", (5.2, 5.5)), get("cy", "granted", (5, 8))],
     "who gave up": [*FIRST, get("bo", "nothing", (3, 5)), get("cy", "granted", (5, 8))],
-    "the important first": [*FIRST[:3], stand("di", "waits", (5, 6), 2), leave("al", (6, 7)), get("di", "granted", (7, 8))],
+    "the important first": [
+        *FIRST[:3],
+        stand("di", "waits", (5, 6), 2),
+        leave("al", (6, 7)),
+        get("di", "granted", (7, 8)),
+    ],
 }
 NO_LINES = {
     "overtaken": [*FIRST, get("cy", "granted", (5, 8)), leave("cy", (9, 10)), get("bo", "granted", (3, 12))],
@@ -175,7 +185,9 @@ def _makes_sense(order: Sequence[Op], model: Any) -> bool:
         return False
     states = {model.start}
     for one in order:
-        states = {after for state in states for after in model.step(state, one)} | (states if one.answer == MAYBE else set())
+        states = {after for state in states for after in model.step(state, one)} | (
+            states if one.answer == MAYBE else set()
+        )
     return bool(states)
 
 
@@ -211,7 +223,9 @@ def test_a_long_history_is_judged_quickly() -> None:
         ops.append(lock(f"w{number % 5}", "a", number + 1, (at, at + 12)))
         ops.append(unlock(f"w{number % 5}", "a", (number + 1,), (at + 3, at + 14)))
     assert check(ops, PATHS) is None
-    stuck = check([*ops, lock("late", "a", 9999, (20_000, 20_001)), lock("later", "a", 10_000, (20_002, 20_003))], PATHS)
+    stuck = check(
+        [*ops, lock("late", "a", 9999, (20_000, 20_001)), lock("later", "a", 10_000, (20_002, 20_003))], PATHS
+    )
     assert stuck is not None
     assert stuck.op.process == "later"
     assert "no order explains" in str(stuck)

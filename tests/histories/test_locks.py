@@ -8,10 +8,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker
+from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, Op, check
 from histories.models import GRANTED, REFUSED, Locks
-from invariants import check_replay, check_store
 from world import make_repo
 
 from agentsync.core import locks as core
@@ -105,14 +104,19 @@ def judge(campaign: Campaign) -> list[str]:
 def never_together(ops: Sequence[Op]) -> list[str]:
     """Without any model: between the answer that granted a lock and the next thing its holder did about it, or its
     death, nobody else had one that excludes it; and who had it later has the greater token."""
-    died = {op.words[0]: [other.called for other in ops if other.verb == "die" and other.words[0] == op.words[0]] for op in ops}
+    died = {
+        op.words[0]: [other.called for other in ops if other.verb == "die" and other.words[0] == op.words[0]]
+        for op in ops
+    }
     held: list[tuple[float, float, str, str, str, int]] = []
     forced = [(op.called, op.words[1]) for op in ops if op.verb == "unlock" and op.words[2]]
     for number, op in enumerate(ops):
         if op.verb != "lock" or op.answer == MAYBE or op.answer[0] != GRANTED:
             continue
         for target, token in op.answer[1]:
-            later = (other.called for other in ops[number + 1 :] if other.process == op.process and _lets_go(other, target))
+            later = (
+                other.called for other in ops[number + 1 :] if other.process == op.process and _lets_go(other, target)
+            )
             ends = [*later, *(at for at in died[op.words[0]] if at >= op.answered), float("inf")]
             ends += [at for at, targets in forced if at >= op.called and target in targets]
             held.append((op.answered, min(ends), op.words[0], target, op.words[2], token))
@@ -140,7 +144,9 @@ def test_every_answer_about_locks_is_right_in_some_order(repository: Path, capsy
     assert len(granted) > 5 * ROUNDS
     with capsys.disabled():
         killed = sum(op.answer == MAYBE for op in ops)
-        print(f"\n{len(ops)} operations on locks, {len(granted)} granted, {campaign.kills} kills, {killed} in the middle")
+        print(
+            f"\n{len(ops)} operations on locks, {len(granted)} granted, {campaign.kills} kills, {killed} in the middle"
+        )
     settle(repository)
 
 
@@ -227,14 +233,3 @@ def eagerly(worker: Worker) -> None:
         worker.do("lock", wanted, "exclusive", act=lambda: worker.hands.lock(wanted))
     else:
         worker.do("unlock", wanted, False, act=lambda: worker.hands.unlock(wanted))
-
-
-def settle(repository: Path) -> None:
-    """The next writer finishes what was begun; then the directory is in order, and the log explains all of it."""
-    from agentsync.ops import care
-    from agentsync.ops.session import open_session
-    from agentsync.runtime import Runtime
-
-    care.init(open_session(Runtime(env={"AGENT_SYNC_ID": "last"}, cwd=str(repository))))
-    check_store(repository / ".claude/coordination")
-    check_replay(repository / ".claude/coordination")

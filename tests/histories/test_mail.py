@@ -10,10 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker
+from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, Op, check
 from histories.models import Mail
-from histories.test_locks import settle
 from world import make_repo
 
 from agentsync.core import messages
@@ -89,7 +88,12 @@ def judge(campaign: Campaign) -> list[str]:
         unexplained = check(of_reader(campaign, ops, reader), Mail())
         if unexplained is not None:
             wrong.append(f"{reader}: {unexplained}")
-        told = Counter(body for op in ops if op.verb == "hear" and op.words[0] == reader and op.answer != MAYBE for body in op.answer[0])
+        told = Counter(
+            body
+            for op in ops
+            if op.verb == "hear" and op.words[0] == reader and op.answer != MAYBE
+            for body in op.answer[0]
+        )
         wrong += [f"{reader} was told {body} {count} times" for body, count in told.items() if count > 1]
     return wrong
 

@@ -8,10 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker
-from histories.checker import MAYBE, Op, check
+from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
+from histories.checker import MAYBE, check
 from histories.models import GRANTED, NOTHING, REFUSED, Board
-from histories.test_locks import settle
 from world import make_repo
 
 from agentsync.core import claims
@@ -48,7 +47,16 @@ def make_board(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     maker = Hands("maker", root.parent / "out")
     for number, needed in enumerate(NEEDS):
         options = [word for other in needed for word in ("--depends-on", TITLES[other])]
-        maker.run("create-task", TITLES[number], "--priority", str(-number), "--file", f"src/{number}.py", *options, codes=(0,))
+        maker.run(
+            "create-task",
+            TITLES[number],
+            "--priority",
+            str(-number),
+            "--file",
+            f"src/{number}.py",
+            *options,
+            codes=(0,),
+        )
     return made
 
 
@@ -148,6 +156,8 @@ class NothingIsInherited(Hands):
 def test_a_broken_board_is_seen(hands: type[Hands], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(8):
         board = make_board(tmp_path / f"repo{seed}", monkeypatch)
-        if judge(Campaign(board, something, AGENTS, hands=hands, seed=seed, revive=1.0).run(seconds=1.0, kill_every=0.2)):
+        if judge(
+            Campaign(board, something, AGENTS, hands=hands, seed=seed, revive=1.0).run(seconds=1.0, kill_every=0.2)
+        ):
             return
     raise AssertionError(f"{hands.__name__} survived")
