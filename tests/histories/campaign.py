@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from histories.checker import MAYBE, NEVER, Op
 from histories.models import GRANTED, NOTHING, REFUSED
+from invariants import check_replay, check_store
 
 from agentsync.cli.context import Context
 from agentsync.cli.parser import build
@@ -319,3 +320,12 @@ def _ops(diary: Path, died: float) -> Iterator[Op]:
 
 def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def settle(repository: Path) -> None:
+    """The next writer finishes what was begun; then the directory is in order, and the log explains all of it."""
+    from agentsync.ops import care
+
+    care.init(open_session(Runtime(env={"AGENT_SYNC_ID": "last"}, cwd=str(repository))))
+    check_store(repository / ".claude/coordination")
+    check_replay(repository / ".claude/coordination")

@@ -128,9 +128,8 @@ class Locks:
                 if token not in (own.token, None):
                     return  # a lock that is renewed is the same lock
                 token = own.token
-            elif own is None or own.mode != mode:
-                if token is not None and token <= state.newest:
-                    return  # what is granted later has a greater token
+            elif (own is None or own.mode != mode) and token is not None and token <= state.newest:
+                return  # what is granted later has a greater token
             left.discard(own)  # type: ignore[arg-type]
             left.add(Grant(agent, target, mode, token))
             newest = max(newest, token or 0)
@@ -243,6 +242,18 @@ class Work(NamedTuple):
     dead: frozenset[str]
 
 
+_FROM = {
+    "claim": ("pending", "in_progress"),  # a blocked one only by its owner
+    "complete": ("in_progress", "blocked"),
+    "block": ("pending", "in_progress"),
+    "release": ("in_progress", "blocked"),
+    "reopen": ("blocked", "done", "cancelled"),
+    "cancel": ("pending", "in_progress", "blocked"),
+    "handoff": ("in_progress", "blocked"),
+}
+_TO = {"complete": "done", "block": "blocked", "release": "pending", "reopen": "pending", "cancel": "cancelled"}
+
+
 class Board:
     """A board of tasks, the first of them the most urgent.
 
@@ -250,17 +261,6 @@ class Board:
     - `claim|complete|block|release|reopen|cancel AGENT TASK`, `handoff AGENT TASK TO`: `granted` or `refused`.
     - `die AGENT`: what it had is up for grabs. `wake AGENT`: it is there, perhaps again, and has what nobody took.
     """
-
-    FROM = {
-        "claim": ("pending", "in_progress"),  # a blocked one only by its owner
-        "complete": ("in_progress", "blocked"),
-        "block": ("pending", "in_progress"),
-        "release": ("in_progress", "blocked"),
-        "reopen": ("blocked", "done", "cancelled"),
-        "cancel": ("pending", "in_progress", "blocked"),
-        "handoff": ("in_progress", "blocked"),
-    }
-    TO = {"complete": "done", "block": "blocked", "release": "pending", "reopen": "pending", "cancel": "cancelled"}
 
     def __init__(self, needs: tuple[tuple[int, ...], ...], absent: Iterable[str] = ()) -> None:
         """Begin with all of them open.
@@ -313,7 +313,7 @@ class Board:
             return None
         if op.verb == "claim" and status == "blocked" and mine:
             return _with(state, number, Job("in_progress", agent))
-        if status not in self.FROM[op.verb]:
+        if status not in _FROM[op.verb]:
             return None
         if op.verb == "claim":
             if not mine and not self._is_ready(state, number):
@@ -324,7 +324,7 @@ class Board:
             if to == owner:
                 return state
             return None if to in state.dead else _with(state, number, job._replace(owner=to))
-        after = self.TO[op.verb]
+        after = _TO[op.verb]
         return _with(state, number, Job(after, None if after == "pending" else owner))
 
 
@@ -348,6 +348,10 @@ class Post(NamedTuple):
     newest: int
 
 
+_KINDS = {"within": ("directed", "urgent"), "stop": ("directed",), "prompt": ("directed", "urgent", "cast")}
+"""What is told on which occasion."""
+
+
 class Mail:
     """The mail of one reader.
 
@@ -360,7 +364,6 @@ class Mail:
     """
 
     start = Post((), 0)
-    KINDS = {"within": ("directed", "urgent"), "stop": ("directed",), "prompt": ("directed", "urgent", "cast")}
 
     def step(self, state: Post, op: Op) -> Iterator[Post]:
         answer = op.answer
@@ -377,7 +380,7 @@ class Mail:
                     yield state
                     if not heard:
                         return
-                due = [one for one in state.waiting if one.kind in self.KINDS[op.words[1]]]
+                due = [one for one in state.waiting if one.kind in _KINDS[op.words[1]]]
                 if tuple(heard) == tuple(one.body for one in _told(due, len(due) - left)) and len(heard) + left == len(
                     due
                 ):

@@ -6,10 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker
+from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, check
 from histories.models import GRANTED, NOTHING, REFUSED, Line
-from histories.test_locks import settle
 from world import make_repo
 
 from agentsync.core import locks as core

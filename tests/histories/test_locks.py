@@ -8,10 +8,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker
+from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, Op, check
 from histories.models import GRANTED, REFUSED, Locks
-from invariants import check_replay, check_store
 from world import make_repo
 
 from agentsync.core import locks as core
@@ -234,14 +233,3 @@ def eagerly(worker: Worker) -> None:
         worker.do("lock", wanted, "exclusive", act=lambda: worker.hands.lock(wanted))
     else:
         worker.do("unlock", wanted, False, act=lambda: worker.hands.unlock(wanted))
-
-
-def settle(repository: Path) -> None:
-    """The next writer finishes what was begun; then the directory is in order, and the log explains all of it."""
-    from agentsync.ops import care
-    from agentsync.ops.session import open_session
-    from agentsync.runtime import Runtime
-
-    care.init(open_session(Runtime(env={"AGENT_SYNC_ID": "last"}, cwd=str(repository))))
-    check_store(repository / ".claude/coordination")
-    check_replay(repository / ".claude/coordination")

@@ -10,10 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker
+from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, Op, check
 from histories.models import Mail
-from histories.test_locks import settle
 from world import make_repo
 
 from agentsync.core import messages

@@ -8,10 +8,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker
+from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, check
 from histories.models import GRANTED, NOTHING, REFUSED, Board
-from histories.test_locks import settle
 from world import make_repo
 
 from agentsync.core import claims
