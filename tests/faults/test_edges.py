@@ -62,7 +62,7 @@ def every_fault(world: World, act: Callable[[], object]) -> Iterator[tuple[Fault
     start = Snapshot(world.state)
     with faults(Fault(0)) as counted:
         act()
-    for call in range(1, len(counted.made) + 1, 1 if ROUNDS > 1 else len(counted.made) // 40 + 1):
+    for call in range(1, len(counted.made) + 1, 1 if ROUNDS > 1 else len(counted.made) // 25 + 1):
         for error in errors(call):
             start.restore()
             with faults(Fault(call, error)):

@@ -118,7 +118,7 @@ def answer_lost(number: int, name: str) -> list[Fault]:
     return [Fault(number, errno.EIO, late=True)] if name in CHANGES else []
 
 
-KINDS = (in_turn, full_or_read_only, answer_lost)
+KINDS = (in_turn, full_or_read_only, pytest.param(answer_lost, marks=pytest.mark.slow))
 
 
 @pytest.mark.parametrize("kinds", KINDS)

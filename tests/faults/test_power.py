@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "1"))
 
-MANY = 60
+MANY = 30
 """States of one operation after which a short campaign becomes sparse."""
 
 DURABLE = frozenset(
