@@ -107,21 +107,26 @@ def _fold(store: Store, keep: int) -> int:
     files = store.files
     ranges = log.archives(files)
     newest_archived = max((last for _, last in ranges), default=0)
+<<<<<<< HEAD
     revisions = log.revisions(files)
     keep_from = store.revision() - keep + 1
     left_over = [revision for revision in revisions if revision <= newest_archived]
+=======
+    keep_from = store.revision() - KEEP + 1
+    left_over = [revision for revision in log.revisions(files) if revision <= newest_archived]
+>>>>>>> model
     if left_over:  # a run died between link and unlink, perhaps before the archive's name was on the disk
         files.sync_directory("archive")
     for revision in left_over:
         files.unlink(keys.event(revision))
-    todo = [revision for revision in revisions if newest_archived < revision < keep_from]
-    if len(todo) < 2:
-        return 0
-    lines = []
-    for revision in todo:
+    todo, lines = [], []
+    for revision in range(newest_archived + 1, keep_from):  # by name: one that a listing did not show would be lost
         content = files.read(keys.event(revision), cap=log.MAX_EVENT)
         if content is not None:
+            todo.append(revision)
             lines.append(_one_line(content.data))
+    if len(todo) < 2:
+        return 0
     archive = keys.archive(todo[0], todo[-1])
     files.link(files.write_temp(b"".join(lines), sync=True), archive)
     files.sync_directory("archive")

@@ -166,6 +166,22 @@ def test_an_event_larger_than_a_record_can_be_followed_folded_and_examined(world
     check_replay(world.state)
 
 
+class Overlooking(ClockFiles):
+    """A listing of the log does not show one name: absence in a listing proves nothing."""
+
+    def names(self, key: str) -> list[str]:
+        return [name for name in super().names(key) if key != "log" or name != f"{7:012}.json"]
+
+
+def test_an_event_that_a_listing_did_not_show_is_not_lost(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    overlooking = world.agent("alice", files=Overlooking(str(world.state), world.clock))
+    care.gc(overlooking.session)
+    care.gc(alice.session)
+    assert [event.rev for event in log.since(alice.session.store.files, 0)] == list(range(1, 301))
+
+
 # ---------------------------------------------------------------- whoever follows
 class Interrupted(ClockFiles):
     """Before some of its reads something else happens: others write, and compact."""
