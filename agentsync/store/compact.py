@@ -107,14 +107,8 @@ def _fold(store: Store, keep: int) -> int:
     files = store.files
     ranges = log.archives(files)
     newest_archived = max((last for _, last in ranges), default=0)
-<<<<<<< HEAD
-    revisions = log.revisions(files)
     keep_from = store.revision() - keep + 1
-    left_over = [revision for revision in revisions if revision <= newest_archived]
-=======
-    keep_from = store.revision() - KEEP + 1
     left_over = [revision for revision in log.revisions(files) if revision <= newest_archived]
->>>>>>> model
     if left_over:  # a run died between link and unlink, perhaps before the archive's name was on the disk
         files.sync_directory("archive")
     for revision in left_over:
