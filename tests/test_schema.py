@@ -72,11 +72,11 @@ class StoryFiles(ClockFiles):
         pass
 
 
-class FullDisk(StoryFiles):
-    """A disk that is full after the commit point: the change will happen, but not yet."""
+class BrokenDisk(StoryFiles):
+    """A disk that fails after the commit point: the change will happen, but not yet."""
 
     def replace(self, temp: str, key: str) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", key)
+        raise OSError(errno.EIO, "Input/output error", key)
 
 
 class Story(NamedTuple):
@@ -179,8 +179,8 @@ def tell(scratch: Path) -> Story:
 
     samples = {name: _sample(world, place) for name, place in PLACES.items()}
     _make_history(ada)
-    late = Player(bob.runtime, FullDisk(str(world.state), world.clock))
-    with pytest.raises(OSError, match="No space"):
+    late = Player(bob.runtime, BrokenDisk(str(world.state), world.clock))
+    with pytest.raises(OSError, match="Input/output error"):
         late.locks("late.txt")
     return Story(world, world.state, samples)
 
