@@ -61,6 +61,7 @@ def search(directory: Path, model: str, *defines: str) -> Result:
 
 GOOD = [
     ("transaction", "EVENTS=3"),
+    ("transaction", "EVENTS=2", "CALM"),
     ("reading", "FOLLOW"),
     ("reading", "BACKWARDS"),
     ("reading", "MOMENT", "EVENTS=4"),
@@ -104,6 +105,7 @@ BROKEN = [
     ("locks[0].holder!=locks[1].holder", "transaction", "EVENTS=2", "PUT_FIRST"),
     ("event.token>greatest", "transaction", "EVENTS=2", "OLD_TOKEN"),
     ("answered&(1<<rev)", "transaction", "EVENTS=2", "EARLY_ANSWER"),
+    ("invalid end state", "transaction", "EVENTS=2", "CALM", "KEPT_GUARD"),
     # reading beside compaction
     ("log|archive", "reading", "FOLLOW", "UNLINK_FIRST"),
     ("log|archive", "reading", "FOLLOW", "LISTED_FOLD"),

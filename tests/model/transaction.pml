@@ -6,8 +6,10 @@
    may run another command. At any moment an agent may fall silent, so that its locks are not live, or give a sign of life,
    and they are again. (To die is to be silent and do nothing more: that is one of these runs.)
 
+   With CALM all this ends at some moment, and then nobody may be stuck.
+
    Broken on purpose, each a -D: NO_GUARD NO_INTENT LOG_FIRST NO_RECOVERY LISTED_HEAD NO_DROP PUT_FIRST OLD_TOKEN
-   EARLY_ANSWER */
+   EARLY_ANSWER; of CALM: KEPT_GUARD */
 
 #ifndef AGENTS
 #define AGENTS 2
@@ -37,6 +39,11 @@ bool log[EVENTS + 2];
 
 /* The world */
 bool silent[AGENTS + 1];
+#ifdef CALM
+bool calm;				/* from here on nothing happens to anybody; so who stands still does so for ever */
+#else
+#define calm false
+#endif
 
 /* What was promised; no process reads it */
 byte committed;				/* the newest revision whose commit point has passed */
@@ -52,7 +59,7 @@ byte greatest;				/* token of the latest grant */
 			&& inbox == should_inbox)
 
 /* One operation on files; or the process is killed before it */
-#define step(operation) if :: atomic { operation } :: goto killed fi
+#define step(operation) if :: atomic { operation } :: !calm -> goto killed fi
 
 inline set(record, who, what) { record.holder = who; record.token = what }
 
@@ -210,6 +217,9 @@ proctype Agent(byte me) {
 #endif
 			fi
 		fi;
+#ifdef KEPT_GUARD
+		if :: event.rev == 0 -> goto next :: else fi;
+#endif
 #ifndef NO_GUARD
 		step(guard = NOBODY);
 #endif
@@ -230,6 +240,9 @@ proctype Clock() {
 	byte who;
 end:	do
 	:: atomic { select (who : 1 .. AGENTS); silent[who] = !silent[who]; who = 0 }
+#ifdef CALM
+	:: calm = true; break
+#endif
 	od
 }
 
