@@ -46,7 +46,10 @@ class Follower:
         self._wake = threading.Event()
         self._closed = False
         self._last: Event | None = None
+        self._seen: bytes | None = None
+        """The format record at the last look; None when there was no state."""
         self._format: bytes | None = None
+        """The newest one that there was."""
         self._observer: object | None = None
         self._inode: int | None = None
         self._armed_at = 0.0
@@ -73,17 +76,18 @@ class Follower:
         last = time.monotonic()
         while not self._closed:
             self._wake.clear()  # before the look: what comes during it wakes us again
-            fresh = self._begins_again()
+            self._is_same_state()
+            lost = False
             for event in log.since(self._files, self._cursor):
-                fresh = self._begins_again()
-                if fresh:
-                    break  # it is of the new history, and not the first of it
+                lost = not self._is_same_state()
+                if lost:
+                    break  # whose event this is, nobody can tell
                 self._cursor, self._last = event.rev, event
                 last = time.monotonic()
                 yield event
                 if self._closed:
                     return
-            if fresh:
+            if lost and self._seen is not None:
                 continue
             if timeout is not None and time.monotonic() - last >= timeout:
                 return
@@ -141,19 +145,20 @@ class Follower:
             observer.stop()  # type: ignore[attr-defined]
             observer.join()  # type: ignore[attr-defined]
 
-    def _begins_again(self) -> bool:
-        """Whether the state was deleted and made anew, so that revisions begin again. The cursor then does too.
+    def _is_same_state(self) -> bool:
+        """Whether there is a state, and the one of the last look. Only then what was read in between is of it.
 
-        Its id is another one (written before its first event), and what was delivered last is not in it.
+        When it was deleted and made anew, revisions begin again, and the cursor with them: its id is another one,
+        written before its first event, and what was delivered last is not in it.
         """
         content = self._files.read(keys.FORMAT)
-        if content is None or content.data == self._format:
-            return False
-        known, self._format = self._format, content.data
-        if known is None or (self._last is not None and self._still_holds(self._last)):
-            return False
-        self._cursor, self._last = 0, None
-        return True
+        before, self._seen = self._seen, content.data if content is not None else None
+        if self._seen is None or self._seen == before:
+            return self._seen is not None
+        known, self._format = self._format, self._seen
+        if known not in (None, self._seen) and (self._last is None or not self._still_holds(self._last)):
+            self._cursor, self._last = 0, None
+        return False
 
     def _still_holds(self, event: Event) -> bool:
         try:

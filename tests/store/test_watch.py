@@ -448,6 +448,25 @@ def test_made_anew_between_two_looks_no_event_of_the_new_one_comes_before_its_fi
     assert found == [*(f"writer {n}" for n in range(revision - 1)), *(f"new {n}" for n in range(5))]
 
 
+class Fleeting(Files):
+    """When the second event is read, the state is made anew, and that one is gone again when it was read."""
+
+    def read(self, key: str, cap: int = 1 << 20) -> Content | None:
+        if key != keys.event(2) or not os.path.exists(self.root):
+            return super().read(key, cap)
+        vanishes(self.root)
+        writes(store_in(os.path.dirname(self.root)), 5, actor="fleeting")
+        content = super().read(key, cap)
+        vanishes(self.root)
+        return content
+
+
+def test_no_event_comes_of_a_state_that_was_made_anew_and_is_gone_already(store: Store) -> None:
+    writes(store, 3)
+    with Follower(Fleeting(store.place.state, "t"), 0) as follower:
+        assert [event.summary for event in follower.events(timeout=0.2)] == ["writer 0"]
+
+
 def test_a_format_that_was_damaged_and_made_anew_is_no_new_history(store: Store) -> None:
     writes(store, 3)
     with Follower(store.files, 0) as follower:
