@@ -83,14 +83,14 @@ def _fold(store: Store) -> int:
     files = store.files
     ranges = log.archives(files)
     newest_archived = max((last for _, last in ranges), default=0)
-    revisions = log.revisions(files)
     keep_from = store.revision() - KEEP + 1
-    left_over = [revision for revision in revisions if revision <= newest_archived]
+    left_over = [revision for revision in log.revisions(files) if revision <= newest_archived]
     if left_over:  # a run died between link and unlink, perhaps before the archive's name was on the disk
         files.sync_directory("archive")
     for revision in left_over:
         files.unlink(keys.event(revision))
-    todo = [revision for revision in revisions if newest_archived < revision < keep_from]
+    # By exact name: what a listing overlooks now would count as archived, and be unlinked, the next time.
+    todo = [r for r in range(newest_archived + 1, keep_from) if files.status(keys.event(r)) is not None]
     if len(todo) < 2:
         return 0
     lines = []
