@@ -86,8 +86,8 @@ def board(stage: Stage, capfd: pytest.CaptureFixture[str]) -> Stage:
 
 def _stays(board: Stage, word: str) -> bool:
     """Whether a word, if it is a path, leads to nowhere outside of the repository."""
-    if "\0" in word:
-        return True
+    if any("\ud800" <= char <= "\udbff" for char in word):
+        return True  # it is no path at all
     return os.path.realpath(os.path.join(board.root, word)).startswith(f"{os.path.realpath(board.root)}/")
 
 
@@ -131,3 +131,12 @@ def test_after_all_that_the_board_is_still_there(board: Stage) -> None:
     said: Any = json.loads(board.types("carol", "status", "--json").out)
     assert {"alice", "mallory"} <= {agent["id"] for agent in said["agents"]}
     assert board.types("carol", "lock", "fresh.py").code == 0
+
+
+def test_a_command_that_breaks_is_found(board: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken on purpose: bytes that are no text get past the codec."""
+    from agentsync.store import codec
+
+    monkeypatch.setattr(codec, "compact", lambda record: codec._encoder.encode(record))
+    with pytest.raises(AssertionError, match="internal error"):
+        goes(board, ["log", "a\udcff"])

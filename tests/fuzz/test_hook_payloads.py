@@ -100,3 +100,23 @@ def test_after_all_that_the_hook_still_judges(board: Stage) -> None:
     """No test above means anything if the hook has long stopped to answer."""
     said = board.hooks("carol", "pre-tool-use", "src/app.py")
     assert MARK in context_of(said)
+
+
+@pytest.mark.parametrize(
+    "wrong", [SystemExit(2), "x\x1b[2J", {"hookSpecificOutput": {"additionalContext": f"{MARK}!"}}]
+)
+def test_a_hook_that_goes_wrong_is_found(board: Stage, monkeypatch: pytest.MonkeyPatch, wrong: Any) -> None:
+    """Broken on purpose: one exits 2, one lets a terminal be steered, one forgets the frame."""
+    from agentsync.hook import entry
+
+    def handle(*_: object) -> None:
+        if isinstance(wrong, SystemExit):
+            raise wrong
+        if isinstance(wrong, str):
+            entry._say(wrong)
+        else:
+            entry._print(wrong)
+
+    monkeypatch.setitem(entry.HANDLERS, "stop", handle)
+    with pytest.raises((AssertionError, SystemExit)):
+        answers(board, "stop", b"{}")

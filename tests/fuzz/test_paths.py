@@ -71,11 +71,12 @@ PARTS = st.sampled_from([*NAMES, *LINKS, "..", ".", "", "new", "e\u0301", "src",
 )
 @example(parts=["up", "..", "outside", "a"], cwd="a", absolute=False)
 @example(parts=["loop", "x"], cwd="", absolute=False)
+@example(parts=["loop", "..", "up"], cwd="a", absolute=False)  # was taken for another repository
 def test_a_typed_path_means_what_the_system_says(parts: list[str], cwd: str, absolute: bool, tree: Path) -> None:
     here = str(tree / cwd).rstrip("/")
     typed = "/".join(parts)
     typed = f"{tree}/{typed}" if absolute else typed
-    real = os.path.realpath(os.path.join(here, typed))
+    real = os.path.realpath(os.path.realpath(os.path.join(here, typed)))  # twice, because of links to themselves
     try:
         place, target = resolve(typed, here, locate(here, {}), {})
     except UsageError:
