@@ -197,7 +197,9 @@ def real_path(typed: str, cwd: str) -> str:
         typed.encode("utf-8")
     except UnicodeEncodeError:
         raise UsageError(f"not a path: {typed[:60]!r}", "names that are not UTF-8 cannot be locked") from None
-    return os.path.realpath(os.path.join(cwd, typed))
+    real = os.path.realpath(os.path.join(cwd, typed))
+    # What comes behind a link that leads to itself is left as it stands, `..` taken out, and may hold links again.
+    return os.path.realpath(real) if ".." in typed else real
 
 
 def name_in(path: str, place: Place) -> str:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from agentsync.core.policy import Config
 
 NAME = ".claude/agent-sync.toml"
-MAX_BYTES = 1 << 16
+MAX_BYTES = 1 << 14
+"""Bytes of a configuration. Of four times as many, the parser can be kept busy for longer than clients wait for us."""
 
 MAX_WARNINGS = 8
 """Entries that were not understood and are named; it may be any file at all."""

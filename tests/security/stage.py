@@ -78,8 +78,8 @@ class Stage:
             payload |= {"tool_name": "Edit", "tool_input": {"file_path": str((cwd or self.root) / path)}}
         return self.raw(agent, event, json.dumps(payload).encode(), cwd)
 
-    def raw(self, agent: str, event: str, payload: bytes, cwd: Path | None = None) -> Said:
-        with self._as(agent, payload, cwd, {}):
+    def raw(self, agent: str, event: str, payload: bytes, cwd: Path | None = None, **env: str) -> Said:
+        with self._as(agent, payload, cwd, env):
             code = hook([event])
             said = self._capfd.readouterr()
         return Said(code, said.out, said.err)

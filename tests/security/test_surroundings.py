@@ -70,12 +70,12 @@ def test_no_command_and_no_hook_runs_what_lies_in_the_working_directory(stage: S
     _run(stage, sync, "lock", "b.py", AGENT_SYNC_ID="bob")
     gate = str(stage.root / ".claude/hooks/agent-sync")
     for event, path in (("session-start", None), ("pre-tool-use", "b.py"), ("post-tool-use", "c.py"), ("stop", None)):
-        given = payload(stage.root / path if path else None)
+        given = payload(stage.root / path if path else None, cwd=str(stage.root))
         for argv in ([sync, "hook", event], [gate, event]):
             done = _run(stage, *argv, stdin=given)
             assert done.returncode == 0
             assert not trap.exists(), (argv, trap.read_text())
-    assert b"deny" in _run(stage, gate, "pre-tool-use", stdin=payload(stage.root / "b.py")).stdout
+    assert b"deny" in _run(stage, gate, "pre-tool-use", stdin=payload(stage.root / "b.py", cwd=str(stage.root))).stdout
 
 
 def test_the_gate_takes_the_systems_tools_before_those_on_the_path(stage: Stage, trap: Path) -> None:
@@ -91,7 +91,7 @@ def test_the_gate_takes_the_systems_tools_before_those_on_the_path(stage: Stage,
     }
     hostile |= {"PYTHONHOME": "/nowhere", "IFS": "/", "CDPATH": "."}
     for event in ("pre-tool-use", "post-tool-use", "stop", "session-start"):
-        done = _run(stage, gate, event, stdin=payload(stage.root / "c.py"), **hostile)
+        done = _run(stage, gate, event, stdin=payload(stage.root / "c.py", cwd=str(stage.root)), **hostile)
         assert done.returncode == 0, done.stderr
         assert not trap.exists(), (event, trap.read_text())
 
@@ -100,7 +100,11 @@ def test_the_gate_starts_nothing_by_a_relative_name(stage: Stage, trap: Path) ->
     stage.makes(ALICE, "install")
     (stage.state / "python").write_text("python\n")
     done = _run(
-        stage, str(stage.root / ".claude/hooks/agent-sync"), "session-start", stdin=payload(), PATH="/usr/bin:/bin"
+        stage,
+        str(stage.root / ".claude/hooks/agent-sync"),
+        "session-start",
+        stdin=payload(cwd=str(stage.root)),
+        PATH="/usr/bin:/bin",
     )
     assert (done.returncode, b"its Python is gone" in done.stderr) == (0, True)
     assert not trap.exists()
@@ -177,7 +181,7 @@ def test_the_gate_waits_for_nothing(kind: str, stage: Stage) -> None:
         if place != "python":
             (stage.state / "python").write_text(f"{stub}\n")
         for event in ("pre-tool-use", "post-tool-use", "user-prompt-submit", "stop", "session-start"):
-            given = payload(stage.root / "c.py")
+            given = payload(stage.root / "c.py", cwd=str(stage.root))
             done = _run(stage, "dash", str(hooks / "agent-sync"), event, stdin=given, PATH="/usr/bin:/bin")
             assert done.returncode == 0, (place, event, done.stderr)
             assert b'"deny"' not in done.stdout
@@ -244,7 +248,7 @@ def test_an_installation_record_removes_no_directory_of_others(stage: Stage) -> 
 
 def test_a_configuration_of_nonsense_says_so_in_a_few_lines(stage: Stage) -> None:
     (stage.root / ".claude").mkdir()
-    (stage.root / ".claude/agent-sync.toml").write_text("".join(f"{'x' * 20}{n} = '\\u001b[2J'\n" for n in range(1500)))
+    (stage.root / ".claude/agent-sync.toml").write_text("".join(f"{'x' * 20}{n} = '\\u001b[2J'\n" for n in range(400)))
     said = stage.types(ALICE, "lock", "a.py")
     assert said.code == 0
     assert said.err.count("\n") < 12
