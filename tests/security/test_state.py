@@ -334,8 +334,12 @@ def test_nobody_is_at_two_places(words: list[str], stage: Stage) -> None:
 EXTREMES = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"]
 
 
-@pytest.mark.parametrize("time", EXTREMES)
-@pytest.mark.parametrize("number", [1, 10**12, 2**70])
+NUMBERS = [10**12, 2**70, 1, -1]
+
+ALL = [(time, number) for time in EXTREMES for number in NUMBERS]
+
+
+@pytest.mark.parametrize(("time", "number"), ALL if ROUNDS > 6 else list(zip(EXTREMES, NUMBERS, strict=True)))
 def test_times_and_numbers_of_nonsense_stop_nobody(time: str, number: int, stage: Stage) -> None:
     stage.makes(ALICE, "register", "--name", "Alice")
     says_everything(stage, HARMLESS)
@@ -514,13 +518,13 @@ def test_everything_is_for_its_owner_alone_whatever_the_umask(mask: int, stage: 
 # ---------------------------------------------------------------- too much
 def test_a_record_that_nobody_could_read_is_refused_and_nothing_written(stage: Stage) -> None:
     """200 files with names of 4,000 characters fit into the rules for each, and not into a record."""
-    words = [word for number in range(24) for word in ("--file", f"{number}/" + "界" * 1000)]
+    words = [word for number in range(20) for word in ("--file", f"{number}/" + "界" * 4000)]
     first = json.loads(stage.makes("mallory", "create-task", "t", *words, "--json"))["id"]
     codes = set()
-    for turn in range(8):
-        more = [word for number in range(24) for word in ("--file", f"{turn}.{number}/" + "界" * 1000)]
+    for turn in range(6):
+        more = [word for number in range(20) for word in ("--file", f"{turn}.{number}/" + "界" * 4000)]
         codes.add(stage.types("mallory", "edit-task", first, *more).code)
-    assert codes <= {0, 2}
+    assert codes == {0, 2}
     assert (stage.state / f"tasks/{first}.json").stat().st_size <= MAX_RECORD
     assert first in stage.makes(ALICE, "tasks")
 
