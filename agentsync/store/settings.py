@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 from agentsync.core import policy
@@ -28,9 +30,12 @@ def text(base: str, root: str) -> bytes | None:
         OSError: There is one, and it cannot be read.
     """
     for top in dict.fromkeys((root, base)):
-        found = read_plain(f"{top}/{NAME}", MAX_BYTES + 1)
+        path = f"{top}/{NAME}"
+        found = read_plain(path, MAX_BYTES + 1)
         if found is not None:
             return found
+        if os.path.exists(path):
+            raise OSError(errno.EINVAL, "not a regular file", path)
     return None
 
 
