@@ -24,6 +24,7 @@ import msgspec
 import pytest
 from world import ClockFiles, ManualRuntime, Player, World, git
 
+from agentsync.clients import claude
 from agentsync.core.changes import Put
 from agentsync.core.keys import agent as agent_key
 from agentsync.core.locks import Conflict, Granted
@@ -147,8 +148,8 @@ def tell(scratch: Path) -> Story:
     ada.has_edited("src/app.py")
     world.clock.advance(minutes=2)
     bob.registers()
-    install.install(ada.session)
-    install.install(cleo.session)
+    install.install(ada.session, claude)
+    install.install(cleo.session, claude)
     dan.registers()
     dan.locks("notes.txt")
     dan.ends(release_all=True)

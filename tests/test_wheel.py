@@ -22,6 +22,7 @@ from world import make_repo
 
 from agentsync import __version__
 from agentsync.clients import claude
+from agentsync.clients.call import GATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +150,7 @@ def test_installed_outside_the_checkout_it_does_all_it_promises(
     user = User(install(wheel, home), home)
     assert user.runs("--version") == f"agent-sync {__version__}\n"
     user.runs("install")
-    assert (user.repo / claude.GATE).read_bytes() == (TOP / "hooks/gate").read_bytes()
+    assert (user.repo / GATE).read_bytes() == (TOP / "hooks/gate").read_bytes()
     python = Path((user.repo / ".claude/coordination/python").read_text().strip())
     assert python.is_relative_to(home), "the interpreter of the installation, not of the checkout"
 
@@ -170,4 +171,4 @@ def test_installed_outside_the_checkout_it_does_all_it_promises(
 
     user.runs("uninstall")
     assert not (user.repo / claude.SETTINGS).exists()
-    assert not (user.repo / claude.GATE).exists()
+    assert not (user.repo / GATE).exists()

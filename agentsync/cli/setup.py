@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentsync.clients import NAMES
 from agentsync.render.frame import escape
 
 if TYPE_CHECKING:
@@ -11,9 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentsync.cli.context import Context
+    from agentsync.clients import Adapter
     from agentsync.ops.install import Outcome
-
-CLIENTS = ("claude",)
 
 
 def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -22,17 +22,19 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
         "init", "make the state directory (any command that writes does it too)", "init\n-C ../other init"
     )
     init.set_defaults(run=_init)
-    install = add_parser("install", "put the hooks into a client's settings", "install\ninstall --dry-run")
-    _add_common(install)
+    install = add_parser(
+        "install", "put the hooks into the clients' settings", "install\ninstall --client codex --dry-run"
+    )
+    _add_common(install, "for this one, or all (default: those found in the repository or on the PATH)")
     install.add_argument("--strict", action="store_true", help="block an edit when the hook itself fails")
     install.set_defaults(run=_install)
     uninstall = add_parser("uninstall", "take the hooks out, byte for byte", "uninstall\nuninstall --dry-run")
-    _add_common(uninstall)
+    _add_common(uninstall, "of this one, or all (default: those that are installed)")
     uninstall.set_defaults(run=_uninstall)
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--client", choices=CLIENTS, help="only this one (default: all that are supported)")
+def _add_common(parser: argparse.ArgumentParser, about: str) -> None:
+    parser.add_argument("--client", choices=(*NAMES, "all"), action="append", help=about)
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
 
 
@@ -50,40 +52,62 @@ def _init(context: Context, _options: argparse.Namespace) -> int:
 def _install(context: Context, options: argparse.Namespace) -> int:
     from agentsync.ops import install
 
-    outcome = install.install(context.session, strict=options.strict, dry_run=options.dry_run)
-    _tell(context, outcome, options.dry_run, "the hooks for Claude Code are in place already")
-    if outcome.changes and not options.dry_run and not context.json:
+    chosen = _chosen(options.client) or install.detected(context.session)
+    outcomes = [install.install(context.session, client, options.strict, options.dry_run) for client in chosen]
+    _tell(context, outcomes, options.dry_run, "the hooks for {} are in place already")
+    if context.json or options.dry_run:
+        return 0
+    if any(outcome.changes for outcome in outcomes):
         context.say("New sessions use them; running ones too once they have read the settings again.")
-        context.say("Commit both files to share them. `agent-sync doctor` checks that they answer.")
+        context.say("Commit these files to share them. `agent-sync doctor` checks that they answer.")
+    for client in chosen:
+        for limit in client.LIMITS:
+            context.say(f"{client.TITLE}: {limit}")
     return 0
 
 
 def _uninstall(context: Context, options: argparse.Namespace) -> int:
+    from agentsync import clients
     from agentsync.ops import install
 
-    outcome = install.uninstall(context.session, dry_run=options.dry_run)
-    _tell(context, outcome, options.dry_run, "there are no hooks of ours for Claude Code")
+    chosen = _chosen(options.client) or install.installed(context.session) or (clients.get("claude"),)
+    outcomes = [install.uninstall(context.session, client, options.dry_run) for client in chosen]
+    _tell(context, outcomes, options.dry_run, "there are no hooks of ours for {}")
     return 0
 
 
-def _tell(context: Context, outcome: Outcome, dry_run: bool, nothing: str) -> None:
+def _chosen(names: list[str] | None) -> tuple[Adapter, ...]:
+    from agentsync import clients
+
+    names = list(clients.NAMES) if names and "all" in names else names or []
+    return tuple(clients.get(name) for name in dict.fromkeys(names))
+
+
+def _tell(context: Context, outcomes: list[Outcome], dry_run: bool, nothing: str) -> None:
+    from agentsync import clients
+
     if context.json:
-        context.data(
+        told = [
             {
                 "kind": "installation",
                 "client": outcome.client,
                 "dry_run": dry_run,
                 "changed": [change.path for change in outcome.changes],
+                "limits": list(clients.get(outcome.client).LIMITS),
             }
-        )
-    elif not outcome.changes:
-        context.say(nothing)
-    elif dry_run:
-        context.say(_difference(outcome))
-    else:
-        for change in outcome.changes:
-            verb = "removed" if change.after is None else "made" if change.before is None else "changed"
-            context.say(f"{verb} {escape(change.path)}")
+            for outcome in outcomes
+        ]
+        context.data(told[0] if len(told) == 1 else told)
+        return
+    for outcome in outcomes:
+        if not outcome.changes:
+            context.say(nothing.format(clients.get(outcome.client).TITLE))
+        elif dry_run:
+            context.say(_difference(outcome))
+        else:
+            for change in outcome.changes:
+                verb = "removed" if change.after is None else "made" if change.before is None else "changed"
+                context.say(f"{verb} {escape(change.path)}")
 
 
 def _difference(outcome: Outcome) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from agentsync.clients.claude import Call
+    from agentsync.clients import Adapter
+    from agentsync.clients.call import Call
     from agentsync.ops.mail import When
     from agentsync.ops.session import Session
 
@@ -24,18 +25,23 @@ def main(arguments: Sequence[str]) -> int:
     """Answer one hook call.
 
     Args:
-        arguments: The event (`pre-tool-use`, …; without one the payload names it) and perhaps `--strict`.
+        arguments: The event (`pre-tool-use`, …; without one the payload names it), the client (without one Claude
+            Code), and perhaps `--strict`.
     """
     strict = "--strict" in arguments
-    event = next((word for word in arguments if not word.startswith("-")), None)
+    words = [word for word in arguments if not word.startswith("-")]
+    event = words[0] if words else None
     session: Session | None = None
     try:
-        call = _read(event)
-        session = _open(call)
+        client = _client(words[1:])
+        call = _read(client, event)
+        session = _open(client, call)
+        if _is_second(client, words, session):
+            return 0
         handler = HANDLERS.get(call.event)
         if handler is None:
             raise ValueError(f"no such hook event: {call.event[:80]!r}")
-        handler(session, call)
+        handler(Asked(client, session, call))
         _upkeep(session, call)
     except Exception as error:  # an agent must never be stopped by a defect of ours
         _report(event, error, session)
@@ -48,25 +54,66 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _read(event: str | None) -> Call:
-    import msgspec
+class Asked:
+    """One hook call: who asks, for which session, about what."""
 
-    from agentsync.clients import claude
+    def __init__(self, client: Adapter, session: Session, call: Call) -> None:
+        self.client = client
+        self.session = session
+        self.call = call
+
+    def tell(self, text: str) -> None:
+        """Put a text before the model."""
+        if text:
+            _print(self.client.context(self.call.event, text))
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether the client takes a text at this event, and shows it to the agent itself."""
+        return self.call.event in self.client.TELLS and not self.call.is_subagent
+
+
+def _client(words: Sequence[str]) -> Adapter:
+    """Whose hook this is. Copilot CLI and Cursor run Claude Code's hooks too, each under its own name."""
+    from agentsync import clients
+
+    named = words[0] if words else "claude"
+    if named not in clients.NAMES:
+        raise ValueError(f"no such client: {named[:80]!r}")
+    if named == "claude":
+        named = next((guest for variable, guest in GUESTS.items() if os.environ.get(variable)), named)
+    return clients.get(named)
+
+
+GUESTS = {"COPILOT_CLI": "copilot", "CURSOR_VERSION": "cursor"}
+"""Variables of clients that run the hooks in Claude Code's settings."""
+
+
+def _is_second(client: Adapter, words: Sequence[str], session: Session) -> bool:
+    """Whether a guest of Claude Code's settings has hooks of its own, which tell us the same."""
+    if client.NAME == "claude" or words[1:]:
+        return False
+    from agentsync.ops.install import is_installed
+
+    return is_installed(session, client)
+
+
+def _read(client: Adapter, event: str | None) -> Call:
+    import msgspec
 
     data = sys.stdin.buffer.read()
     payload = msgspec.json.decode(data) if data.strip() else {}
     if not isinstance(payload, dict):
         raise TypeError("the payload is not an object")
-    return claude.parse(event, payload)
+    return client.parse(event, payload)
 
 
-def _open(call: Call) -> Session:
+def _open(client: Adapter, call: Call) -> Session:
     from agentsync.ops.session import HOOK_TIMEOUT, open_session
     from agentsync.runtime import Runtime
 
     runtime = Runtime(cwd=call.cwd)
-    client = "copilot" if runtime.env.get("COPILOT_CLI") else "claude"
-    return open_session(runtime, client=client, session=call.session, owns_signals=True, timeout=HOOK_TIMEOUT)
+    return open_session(runtime, client=client.NAME, session=call.session, owns_signals=True, timeout=HOOK_TIMEOUT)
 
 
 def _print(answer: Answer) -> None:
@@ -85,63 +132,64 @@ def _print(answer: Answer) -> None:
 
 
 # ---------------------------------------------------------------- events
-def _session_start(session: Session, call: Call) -> None:
-    from agentsync.clients import claude
+def _session_start(asked: Asked) -> None:
     from agentsync.ops import agents, care, status
     from agentsync.render.status import greeting
 
+    session = asked.session
     agents.register(session)
     care.refresh(session)
-    _export_session(session, call)
+    _export_session(asked)
     if session.runtime.env.get("AGENT_SYNC_AUTO_CLAIM") == "1":
         from agentsync.ops import tasks
 
         if tasks.mine(session) is None:
             tasks.claim_next(session)
     board = status.overview(session)
-    text = greeting(board, session.runtime.now())
-    if text:
-        _print(claude.context(call.event, text))
+    asked.tell(greeting(board, session.runtime.now()))
 
 
-def _export_session(session: Session, call: Call) -> None:
+def _export_session(asked: Asked) -> None:
     """Let the shell of the session know which one it is, in the words of the client itself.
 
     Not as AGENT_SYNC_ID: another client started from that shell would inherit it and pass for this agent.
     """
+    session, name = asked.session, asked.call.session
     path = session.runtime.env.get("CLAUDE_ENV_FILE")
-    if path and call.session and "'" not in call.session and "\n" not in call.session:
+    if path and name and asked.client.NAME == "claude" and "'" not in name and "\n" not in name:
         try:
             with open(path, "a", encoding="utf-8") as file:
-                file.write(f"export CLAUDE_CODE_SESSION_ID='{call.session}'\n")
+                file.write(f"export CLAUDE_CODE_SESSION_ID='{name}'\n")
         except OSError as error:
             session.store.warnings.append(f"the shell will not know its session: {path}: {error.strerror}")
 
 
-def _user_prompt_submit(session: Session, call: Call) -> None:
-    session.store.touch(session.me.id)
-    _deliver(session, call, "prompt")
+def _user_prompt_submit(asked: Asked) -> None:
+    asked.session.store.touch(asked.session.me.id)
+    _deliver(asked, "prompt")
 
 
-def _pre_tool_use(session: Session, call: Call) -> None:
-    from agentsync.clients import claude
+def _pre_tool_use(asked: Asked) -> None:
     from agentsync.errors import UsageError
     from agentsync.ops import edits
 
-    if call.writes is None:
+    session, writes = asked.session, asked.call.writes
+    if not writes:
         return
     try:
-        verdict = edits.before(session, call.writes)
+        verdict = edits.before(session, *writes)
     except UsageError:
         return  # not a path; the tool will say so itself
     if isinstance(verdict, edits.Refused):
         from agentsync.render import locks
 
-        _print(claude.deny(locks.denial(_as_typed(session, call.writes), verdict.blocked, session.runtime.now())))
-    elif verdict.warn:
+        _print(
+            asked.client.deny(locks.denial(_as_typed(session, verdict.path), verdict.blocked, session.runtime.now()))
+        )
+    elif verdict.warn and asked.call.event in asked.client.TELLS:
         from agentsync.render import locks
 
-        _print(claude.context(call.event, locks.elsewhere(verdict.warn, session.runtime.now())))
+        asked.tell(locks.elsewhere(verdict.warn, session.runtime.now()))
 
 
 def _as_typed(session: Session, path: str) -> str:
@@ -150,48 +198,48 @@ def _as_typed(session: Session, path: str) -> str:
     return path if relative.startswith("..") else relative
 
 
-def _post_tool_use(session: Session, call: Call) -> None:
+def _post_tool_use(asked: Asked) -> None:
     from agentsync.errors import UsageError
     from agentsync.ops import edits
     from agentsync.render import locks
 
-    said = ""
-    if call.writes is not None:
+    session, said = asked.session, ""
+    if asked.call.writes:
         try:
-            breach = edits.after(session, call.writes)
+            breach = edits.after(session, *asked.call.writes)
         except UsageError:
             breach = None
         if breach is not None:
             said = locks.breach(breach.blocked, session.runtime.now())
-    _deliver(session, call, "turn", said)
+    _deliver(asked, "turn", said)
 
 
-def _post_tool_batch(session: Session, call: Call) -> None:
-    session.store.touch(session.me.id)
-    _deliver(session, call, "turn")
+def _post_tool_batch(asked: Asked) -> None:
+    asked.session.store.touch(asked.session.me.id)
+    _deliver(asked, "turn")
 
 
-def _stop(session: Session, call: Call) -> None:
-    session.store.touch(session.me.id)
-    if not call.stop_hook_active:
-        _deliver(session, call, "stop")
+def _stop(asked: Asked) -> None:
+    asked.session.store.touch(asked.session.me.id)
+    if not asked.call.stop_hook_active:
+        _deliver(asked, "stop")
 
 
-def _session_end(session: Session, call: Call) -> None:
+def _session_end(asked: Asked) -> None:
     from agentsync.ops import agents
 
-    release_all = session.runtime.env.get("AGENT_SYNC_AUTO_RELEASE_LOCKS") == "1"
-    agents.end(session, release_all, continues=call.reason in ("clear", "resume"))
+    release_all = asked.session.runtime.env.get("AGENT_SYNC_AUTO_RELEASE_LOCKS") == "1"
+    agents.end(asked.session, release_all, continues=asked.call.reason in ("clear", "resume"))
 
 
-def _ping(_session: Session, _call: Call) -> None:
+def _ping(_asked: Asked) -> None:
     """Prove to `doctor` that the installed hook reaches this far."""
     from agentsync import __version__
 
     _print({"kind": "pong", "version": __version__})
 
 
-HANDLERS: dict[str, Callable[[Session, Call], None]] = {
+HANDLERS: dict[str, Callable[[Asked], None]] = {
     "session-start": _session_start,
     "user-prompt-submit": _user_prompt_submit,
     "pre-tool-use": _pre_tool_use,
@@ -203,28 +251,26 @@ HANDLERS: dict[str, Callable[[Session, Call], None]] = {
 }
 
 
-def _deliver(session: Session, call: Call, when: When, said: str = "") -> None:
+def _deliver(asked: Asked, when: When, said: str = "") -> None:
     """Tell what waits for the agent, after what this event has to say itself."""
-    from agentsync.clients import claude
-
-    if call.is_subagent:
-        if said:
-            _print(claude.context(call.event, said))
-        return  # mail waits for the parent, which never sees what is told here
+    if not asked.can_tell:
+        asked.tell(said)
+        return  # mail waits: for the parent of a subagent, or for an event at which the client listens
+    from agentsync.clients.call import MAX_CONTEXT
     from agentsync.ops import mail
     from agentsync.render.messages import room, size, told
 
+    session = asked.session
     me, now = session.me.id, session.runtime.now()
-    free = room(claude.MAX_CONTEXT - len(said))
+    free = room(MAX_CONTEXT - len(said))
     with mail.delivery(session, when, lambda message: size(message, me, now), free) as delivery:
         parts = [said, told(delivery, me, now)]
-        if any(parts):
-            _print(claude.context(call.event, "\n".join(part for part in parts if part)))
+        asked.tell("\n".join(part for part in parts if part))
 
 
 # ---------------------------------------------------------------- around it
 def _upkeep(session: Session, call: Call) -> None:
-    if call.writes is not None and session.store.has_settings:
+    if call.writes and session.store.has_settings:
         from agentsync.ops import care
 
         care.refresh_if_stale(session)

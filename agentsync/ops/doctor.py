@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from agentsync.clients import claude
+from agentsync.clients import claude, settings_text
+from agentsync.clients.call import GATE
 from agentsync.errors import AgentSyncError
-from agentsync.ops import care, install, settings_text, shipped
+from agentsync.ops import care, install, shipped
 from agentsync.store import inspect
 from agentsync.store.files import read_plain
 
@@ -160,7 +161,7 @@ def _failures(session: Session) -> Iterator[Finding]:
 def _hooks(session: Session) -> Iterator[Finding]:
     base = session.place.base
     try:
-        installed = install.is_installed(session)
+        installed = install.is_installed(session, claude)
     except AgentSyncError as error:
         yield Finding(check="hooks", level="problem", message=error.message, fix=error.hint)
         return
@@ -198,7 +199,7 @@ def _refuse_foreign(session: Session) -> None:
     Raises:
         AgentSyncError: The gate is not the one that we ship, or the state that tells it what to start is not ours.
     """
-    gate = f"{session.place.base}/{claude.GATE}"
+    gate = f"{session.place.base}/{GATE}"
     installed = read_plain(gate, 1 << 20)
     if installed is None:
         raise AgentSyncError(f"the installed hook does not start: there is no file {gate}", "agent-sync install")

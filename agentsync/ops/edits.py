@@ -19,6 +19,8 @@ from agentsync.store import activity
 from agentsync.store.locate import locate_path, name_in, real_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from agentsync.core.lease import Held
     from agentsync.ops.session import Session
     from agentsync.store.locate import Place
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 class Allowed(Struct, frozen=True, kw_only=True, gc=False):
     """The edit may go on."""
 
-    target: Target
     warn: tuple[Held, ...] = ()
     """Locks on the same path in other worktrees that the editor has not been warned of yet."""
 
@@ -35,7 +36,8 @@ class Allowed(Struct, frozen=True, kw_only=True, gc=False):
 class Refused(Struct, frozen=True, kw_only=True, gc=False):
     """The edit must not happen."""
 
-    target: Target
+    path: str
+    """The first file that stands in the way, as the client gave it."""
     blocked: tuple[Blocked, ...] = ()
     """Whose locks are in the way; empty when the team requires a lock by hand on this path and there is none."""
 
@@ -44,61 +46,106 @@ class Breach(Struct, frozen=True, kw_only=True, gc=False):
     """An edit happened that should not have."""
 
     target: Target
+    """The first file that others hold."""
     blocked: tuple[Blocked, ...]
 
 
-def before(session: Session, path: str) -> Allowed | Refused:
-    """Judge an edit that is about to happen.
+def before(session: Session, *paths: str) -> Allowed | Refused:
+    """Judge an edit that is about to happen. Of several files it is refused, or locked, as a whole.
 
     Args:
         session: The editor's.
-        path: As the client gave it: absolute, or relative to the session's working directory.
+        paths: As the client gave them: absolute, or relative to the session's working directory.
 
     Raises:
-        UsageError: It cannot be a path.
+        UsageError: One cannot be a path.
     """
-    session, target = located(session, path)
-    config = session.store.config
+    seen = [_look(path, *located(session, path)) for path in paths]
+    refused = [look for look in seen if look.blocked or look.lacks_lock]
+    if refused:
+        return Refused(path=refused[0].path, blocked=tuple(b for look in refused for b in look.blocked))
+    wanted: dict[tuple[str, bool], list[_Look]] = {}
+    for look in seen:
+        if look.may_take:
+            wanted.setdefault((look.session.place.state, look.kind == "shared"), []).append(look)
+    for (_, shared), looks in wanted.items():
+        conflict = _auto_lock(looks[0].session, [look.target for look in looks], shared=shared)
+        if conflict is not None:
+            path = next((look.path for look in looks if look.target == conflict.blocked[0].target), looks[0].path)
+            return Refused(path=path, blocked=conflict.blocked)
+    warn: tuple[Held, ...] = ()
+    for look in seen:
+        if look.session.store.config.worktrees != "ignore":
+            warn += _not_warned_yet(look.session, look.target, look.elsewhere)
+    return Allowed(warn=warn)
+
+
+class _Look(Struct, frozen=True, kw_only=True, gc=False):
+    """One file of an edit, judged before anything is taken."""
+
+    path: str
+    """As the client gave it."""
+    session: Session
+    """At the board of the repository that the file lies in."""
+    target: Target
+    kind: str = "plain"
+    blocked: tuple[Blocked, ...] = ()
+    lacks_lock: bool = False
+    """The team requires a lock by hand on it, and the editor has none."""
+    may_take: bool = False
+    """Nothing covers it yet, and an edit locks."""
+    elsewhere: tuple[Held, ...] = ()
+
+
+def _look(path: str, session: Session, target: Target) -> _Look:
+    store, config = session.store, session.store.config
     kind = config.class_of(target.path)
-    if kind == "ignore":
-        return Allowed(target=target)
-    if session.store.exists() and session.is_alone() and kind != "required":
-        return Allowed(target=target)
+    if kind == "ignore" or (store.exists() and session.is_alone() and kind != "required"):
+        return _Look(path=path, session=session, target=target, kind=kind)
     everywhere = config.worktrees == "deny"
-    state = session.store.state()
+    state = store.state()
     verdict = locks.judge_edit(state, session.me.id, target, everywhere)
     if state.damaged:
         try:
-            with session.store.transaction(session.me.id, session.timeout) as tx:
+            with store.transaction(session.me.id, session.timeout) as tx:
                 verdict = tx.ask(lambda state, _: locks.judge_edit(state, session.me.id, target, everywhere))
         except (OSError, UnusableError):
             if not _binding(verdict, kind):
                 raise  # what cannot be mended now may be the lock on this very file
     blocked = _binding(verdict, kind)
-    if blocked:
-        return Refused(target=target, blocked=blocked)
-    if kind == "required" and not _covered_by_hand(session, target):
-        return Refused(target=target)
-    if not verdict.covered:
-        if config.auto_lock and not session.is_alone():
-            conflict = _auto_lock(session, target, shared=kind == "shared")
-            if conflict is not None:
-                return Refused(target=target, blocked=conflict.blocked)
-        elif not session.is_registered():
+    lacks_lock = not blocked and kind == "required" and not _covered_by_hand(session, target)
+    may_take = False
+    if not blocked and not lacks_lock and not verdict.covered:
+        may_take = config.auto_lock and not session.is_alone()
+        if not may_take and not session.is_registered():
             from agentsync.ops import agents
 
             agents.register(session)
-    warn = () if config.worktrees == "ignore" else _not_warned_yet(session, target, verdict.elsewhere)
-    return Allowed(target=target, warn=warn)
+    return _Look(
+        path=path,
+        session=session,
+        target=target,
+        kind=kind,
+        blocked=blocked,
+        lacks_lock=lacks_lock,
+        may_take=may_take,
+        elsewhere=verdict.elsewhere,
+    )
 
 
-def after(session: Session, path: str) -> Breach | None:
+def after(session: Session, *paths: str) -> Breach | None:
     """Report an edit that has happened, and look whether it should have.
 
     Returns:
         What went wrong, or None.
     """
-    session, target = located(session, path)
+    breaches = [breach for path in paths if (breach := _report(*located(session, path))) is not None]
+    if not breaches:
+        return None
+    return Breach(target=breaches[0].target, blocked=tuple(b for breach in breaches for b in breach.blocked))
+
+
+def _report(session: Session, target: Target) -> Breach | None:
     store, config = session.store, session.store.config
     if not store.exists() or not session.is_registered():
         from agentsync.ops import agents
@@ -113,7 +160,7 @@ def after(session: Session, path: str) -> Breach | None:
     verdict = locks.judge_edit(store.state(), session.me.id, target, config.worktrees == "deny")
     blocked = _binding(verdict, kind)
     if not blocked and not verdict.covered and config.auto_lock and kind != "required":
-        conflict = _auto_lock(session, target, shared=kind == "shared")
+        conflict = _auto_lock(session, [target], shared=kind == "shared")
         blocked = conflict.blocked if conflict else ()
     if not blocked:
         return None
@@ -151,12 +198,12 @@ def _covered_by_hand(session: Session, target: Target) -> bool:
     )
 
 
-def _auto_lock(session: Session, target: Target, shared: bool) -> Conflict | None:
+def _auto_lock(session: Session, targets: Sequence[Target], shared: bool) -> Conflict | None:
     from agentsync.ops.locks import take
 
     config = session.store.config
     request = Request(
-        targets=(target,),
+        targets=tuple(targets),
         mode="shared" if shared else "exclusive",
         ttl_s=config.auto_lock_minutes * 60,
         auto=True,

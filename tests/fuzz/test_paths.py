@@ -21,11 +21,10 @@ from hypothesis import strategies as st
 from security.stage import MEMORY
 from world import make_repo
 
-from agentsync.clients import claude
+from agentsync.clients import claude, settings_text
 from agentsync.core import policy
 from agentsync.core.paths import ROOT, decode, encode, looks_like_glob
 from agentsync.errors import AgentSyncError, UsageError
-from agentsync.ops import settings_text
 from agentsync.store import settings
 from agentsync.store.locate import locate, resolve
 

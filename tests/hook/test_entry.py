@@ -60,7 +60,9 @@ class Reply(NamedTuple):
     @property
     def said(self) -> dict[str, Any]:
         """The host's JSON; empty when nothing was printed."""
-        return json.loads(self.out)["hookSpecificOutput"] if self.out else {}
+        answer = json.loads(self.out) if self.out else {}
+        said: dict[str, Any] = answer.get("hookSpecificOutput", answer)
+        return said
 
     @property
     def denied(self) -> str | None:

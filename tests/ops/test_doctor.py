@@ -21,6 +21,7 @@ from world import git, make_repo
 
 from agentsync.cli.main import main
 from agentsync.clients import claude
+from agentsync.clients.call import GATE
 from agentsync.core import keys
 from agentsync.core.changes import Put
 from agentsync.core.records import Event, Message
@@ -96,7 +97,7 @@ def test_a_healthy_board_has_no_findings_that_need_action(
     clinic: Clinic, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", PATH)
-    install.install(clinic.session())
+    install.install(clinic.session(), claude)
     code, said = run_doctor(clinic, capsys)
     assert code == 0, said
     assert said.splitlines()[-1] == "all is well"
@@ -119,7 +120,7 @@ def test_examining_changes_nothing(clinic: Clinic) -> None:
         found = (path for path in clinic.root.rglob("*") if path.is_file() and ".git/" not in str(path))
         return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
 
-    install.install(clinic.session())
+    install.install(clinic.session(), claude)
     before = look()
     clinic.examines()
     assert look() == before
@@ -391,7 +392,7 @@ def test_a_guard_that_is_not_let_go_is_a_problem_that_names_the_process(
 def guarded(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Clinic:
     """With the hooks installed, and no `agent-sync` on the PATH to help out."""
     monkeypatch.setenv("PATH", PATH)
-    install.install(clinic.session())
+    install.install(clinic.session(), claude)
     return clinic
 
 
@@ -406,7 +407,7 @@ def _point_at(python: str) -> Callable[[Clinic], None]:
 
 def _rewrite_gate(text: str, mode: int = 0o755) -> Callable[[Clinic], None]:
     def rewrite(clinic: Clinic) -> None:
-        gate = clinic.root / claude.GATE
+        gate = clinic.root / GATE
         gate.write_text(text)
         gate.chmod(mode)
 
@@ -424,8 +425,8 @@ BROKEN_HOOKS: dict[str, tuple[Callable[[Clinic], None], str]] = {
     "a Python that is gone": (_point_at("/nonexistent/python"), "does not answer"),
     "a Python without the package": (_point_at("/usr/bin/env"), "does not answer"),
     "a Python that says nothing": (_point_at("/bin/true"), "does not answer"),
-    "no gate": (lambda clinic: (clinic.root / claude.GATE).unlink(), "does not start"),
-    "a gate that may not run": (lambda clinic: (clinic.root / claude.GATE).chmod(0o644), "does not start"),
+    "no gate": (lambda clinic: (clinic.root / GATE).unlink(), "does not start"),
+    "a gate that may not run": (lambda clinic: (clinic.root / GATE).chmod(0o644), "does not start"),
     "a gate that fails": (_rewrite_gate("#!/bin/sh\n# The agent-sync gate\nexit 3\n"), "was not started"),
     "a gate that allows everything": (_rewrite_gate("#!/bin/sh\n# The agent-sync gate\nexit 0\n"), "was not started"),
     "no hook before an edit": (_drop_the_event, "no PreToolUse hook"),
@@ -450,7 +451,7 @@ def test_installing_again_is_the_fix_it_says_it_is(
     BROKEN_HOOKS[name][0](guarded)
     (found,) = [finding for finding in guarded.examines() if finding.level == "problem"]
     assert found.fix.startswith("agent-sync install")
-    install.install(guarded.session())
+    install.install(guarded.session(), claude)
     code, said = run_doctor(guarded, capsys)
     assert code == 0, said
 

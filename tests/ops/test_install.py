@@ -15,13 +15,14 @@ from world import World, git
 
 from agentsync.cli.main import main
 from agentsync.clients import claude
+from agentsync.clients.call import GATE
 from agentsync.errors import AgentSyncError
 from agentsync.ops import install
 
 if TYPE_CHECKING:
     from world import Player
 
-GATE = Path(__file__).parents[2] / "hooks/gate"
+SHIPPED = Path(__file__).parents[2] / "hooks/gate"
 
 MINE = '{\n    "model": "opus",\n    "hooks": {"Stop": [{"hooks": [{"type": "command", "command": "say done"}]}]}\n}'
 """Somebody's own settings, in a manner that we would never write."""
@@ -40,11 +41,11 @@ def snapshot(top: Path, *but: str) -> dict[str, tuple[int, str | bytes | None]]:
 
 
 def installs(player: Player, **options: bool) -> install.Outcome:
-    return install.install(player.session, **options)
+    return install.install(player.session, claude, **options)
 
 
 def uninstalls(player: Player, **options: bool) -> install.Outcome:
-    return install.uninstall(player.session, **options)
+    return install.uninstall(player.session, claude, **options)
 
 
 def changed(outcome: install.Outcome, top: Path) -> list[str]:
@@ -71,8 +72,8 @@ def handlers(top: Path) -> dict[str, list[dict[str, Any]]]:
 def test_a_repository_without_settings_gets_both_files_and_loses_them_again(world: World) -> None:
     alice = world.agent("alice")
     before = snapshot(world.root)
-    assert changed(installs(alice), world.root) == [claude.SETTINGS, claude.GATE]
-    assert changed(uninstalls(alice), world.root) == [claude.SETTINGS, claude.GATE]
+    assert changed(installs(alice), world.root) == [claude.SETTINGS, GATE]
+    assert changed(uninstalls(alice), world.root) == [claude.SETTINGS, GATE]
     assert [path.name for path in (world.root / ".claude").iterdir()] == ["coordination"]
     assert snapshot(world.root, ".claude") == before
 
@@ -83,8 +84,8 @@ def test_the_gate_is_the_shipped_one_and_executable_whatever_the_umask(world: Wo
         installs(world.agent("alice"))
     finally:
         os.umask(old)
-    gate = world.root / claude.GATE
-    assert gate.read_bytes() == GATE.read_bytes()
+    gate = world.root / GATE
+    assert gate.read_bytes() == SHIPPED.read_bytes()
     assert stat.S_IMODE(gate.stat().st_mode) == 0o755
 
 
@@ -110,11 +111,11 @@ def test_strict_blocks_on_failure_before_an_edit_and_nowhere_else(world: World) 
 def test_installing_again_repairs_what_is_missing(world: World) -> None:
     alice = world.agent("alice")
     installs(alice)
-    gate = world.root / claude.GATE
+    gate = world.root / GATE
     gate.unlink()
-    assert changed(installs(alice), world.root) == [claude.GATE]
+    assert changed(installs(alice), world.root) == [GATE]
     gate.write_bytes(gate.read_bytes() + b"# older\n")
-    assert changed(installs(alice), world.root) == [claude.GATE]
+    assert changed(installs(alice), world.root) == [GATE]
     settings_in(world.root, "{}\n")
     assert changed(installs(alice), world.root) == [claude.SETTINGS]
     assert installs(alice).changes == ()
@@ -124,7 +125,7 @@ def test_installing_again_makes_the_gate_executable(world: World) -> None:
     """A copy over a file system without modes, or `core.fileMode=false`, loses the bit; doctor's advice is to install."""
     alice = world.agent("alice")
     installs(alice)
-    gate = world.root / claude.GATE
+    gate = world.root / GATE
     gate.chmod(0o644)
     installs(alice)
     assert os.access(gate, os.X_OK)
@@ -230,7 +231,7 @@ def test_the_directory_of_hooks_stays_if_something_moved_in(world: World) -> Non
 
 def test_a_foreign_file_in_the_place_of_the_gate_is_not_touched(world: World) -> None:
     alice, path = world.agent("alice"), settings_in(world.root)
-    gate = world.root / claude.GATE
+    gate = world.root / GATE
     gate.parent.mkdir()
     gate.write_text("#!/bin/sh\necho mine\n")
     before = snapshot(world.root)
@@ -242,7 +243,7 @@ def test_a_foreign_file_in_the_place_of_the_gate_is_not_touched(world: World) ->
 
 
 def test_a_gate_that_became_somebody_elses_survives_the_removal(world: World) -> None:
-    alice, gate = world.agent("alice"), world.root / claude.GATE
+    alice, gate = world.agent("alice"), world.root / GATE
     installs(alice)
     gate.write_text("#!/bin/sh\necho mine now\n")
     assert changed(uninstalls(alice), world.root) == [claude.SETTINGS]
@@ -255,7 +256,7 @@ def test_without_the_state_uninstalling_still_takes_ours_out_and_nothing_else(wo
     shutil.rmtree(world.state)
     uninstalls(alice)
     assert json.loads(path.read_text()) == json.loads(MINE)
-    assert not (world.root / claude.GATE).exists()
+    assert not (world.root / GATE).exists()
     assert not world.state.exists(), "a removal makes no state"
 
 
@@ -308,12 +309,12 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(world: World, capsys
     path = settings_in(world.root)
     said = dry_run(world, capsys, "install")
     assert f"--- {path}\n+++ {path}\n" in said
-    assert f"--- /dev/null\n+++ {world.root / claude.GATE}\n" in said
+    assert f"--- /dev/null\n+++ {world.root / GATE}\n" in said
     assert sum(line.startswith("+") and '"command": "${CLAUDE_' in line for line in said.splitlines()) == 7
     installs(world.agent("alice"))
     said = dry_run(world, capsys, "uninstall")
     assert sum(line.startswith("-") and '"command": "${CLAUDE_' in line for line in said.splitlines()) == 7
-    assert f"--- {world.root / claude.GATE}\n+++ /dev/null\n" in said
+    assert f"--- {world.root / GATE}\n+++ /dev/null\n" in said
 
 
 def test_a_dry_run_is_what_then_happens(world: World) -> None:
@@ -342,7 +343,7 @@ def linked(world: World) -> Path:
 def test_a_linked_worktree_gets_hooks_of_its_own(world: World, linked: Path) -> None:
     here, there = world.agent("alice"), world.agent("alice", cwd=linked)
     main_before = snapshot(world.root, ".claude")
-    assert changed(installs(there), linked) == [claude.SETTINGS, claude.GATE]
+    assert changed(installs(there), linked) == [claude.SETTINGS, GATE]
     assert snapshot(world.root, ".claude") == main_before
     assert not (world.root / claude.SETTINGS).exists()
     assert not (linked / ".claude/coordination").exists(), "the state is the main worktree's"

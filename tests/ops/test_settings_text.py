@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import World
 
-from agentsync.clients import claude
+from agentsync.clients import claude, settings_text
+from agentsync.clients.call import GATE
 from agentsync.errors import AgentSyncError
-from agentsync.ops import install, settings_text
+from agentsync.ops import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,10 +50,10 @@ class Folder:
         return json.loads(self.path.read_bytes())
 
     def installs(self, **options: bool) -> install.Outcome:
-        return install.install(self.player.session, **options)
+        return install.install(self.player.session, claude, **options)
 
     def uninstalls(self) -> install.Outcome:
-        return install.uninstall(self.player.session)
+        return install.uninstall(self.player.session, claude)
 
 
 @contextmanager
@@ -315,7 +316,7 @@ def test_a_handler_that_others_put_into_our_group_stays_in_it() -> None:
 
 
 def test_hooks_of_an_earlier_version_are_replaced_not_added_to() -> None:
-    old = {"hooks": {"PreToolUse": [{"hooks": [{"type": "command", "command": f"/old/{claude.GATE}"}]}]}}
+    old = {"hooks": {"PreToolUse": [{"hooks": [{"type": "command", "command": f"/old/{GATE}"}]}]}}
     with folder(json.dumps(old).encode()) as at:
         at.installs()
         assert [len(there) for there in ours(at.settings).values()] == [1] * len(claude.EVENTS)

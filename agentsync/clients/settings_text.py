@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def parse(text: str | None, where: str) -> dict[str, Any]:
+def parse(text: str | None, where: str, flat: bool = False) -> dict[str, Any]:
     """The settings as a table; none = empty.
+
+    Args:
+        text: What the file holds.
+        where: Its name, for complaints.
+        flat: Whether the client's events hold handlers, not groups that hold handlers.
 
     Raises:
         AgentSyncError: It is no JSON, repeats a key, or has another shape than the client documents.
@@ -43,12 +48,16 @@ def parse(text: str | None, where: str) -> dict[str, Any]:
     if not isinstance(hooks, dict):
         raise _strange(where, '"hooks" is not an object')
     for event, groups in hooks.items():
-        if not isinstance(groups, list) or not all(
-            isinstance(g, dict) and isinstance(g.get("hooks"), list) and all(isinstance(h, dict) for h in g["hooks"])
-            for g in groups
-        ):
-            raise _strange(where, f'"hooks.{event}" is not a list of matcher groups')
+        if not isinstance(groups, list) or not all(_is_group(group, flat) for group in groups):
+            what = "handlers" if flat else "matcher groups"
+            raise _strange(where, f'"hooks.{event}" is not a list of {what}')
     return found
+
+
+def _is_group(group: Any, flat: bool) -> bool:
+    if flat or not isinstance(group, dict):
+        return isinstance(group, dict)
+    return isinstance(group.get("hooks"), list) and all(isinstance(handler, dict) for handler in group["hooks"])
 
 
 _NUMBER = "\0number:"
@@ -64,13 +73,17 @@ def _strange(where: str, why: str) -> AgentSyncError:
 
 
 def with_hooks(settings: dict[str, Any], groups: dict[str, dict[str, Any]], is_ours: Callable[[Any], bool]) -> Any:
-    """The settings with our groups, one per event, after everybody else's; ours of an earlier version are replaced."""
+    """The settings with our entries, one per event, after everybody else's; ours of an earlier version are replaced."""
     clean = without_hooks(settings, is_ours)
     hooks = dict(clean.get("hooks", {}))
     for event, group in groups.items():
-        as_read = json.loads(json.dumps(group), parse_int=_kept)  # numbers compare as they are read
-        hooks[event] = [*hooks.get(event, []), as_read]
+        hooks[event] = [*hooks.get(event, []), as_read(group)]
     return {**clean, "hooks": hooks}
+
+
+def as_read(value: Any) -> Any:
+    """A value of ours as `parse` would give it: numbers compare as they are read."""
+    return json.loads(json.dumps(value), parse_int=_kept)
 
 
 def without_hooks(settings: dict[str, Any], is_ours: Callable[[Any], bool]) -> dict[str, Any]:
@@ -82,6 +95,10 @@ def without_hooks(settings: dict[str, Any], is_ours: Callable[[Any], bool]) -> d
     for event, groups in settings["hooks"].items():
         left = []
         for group in groups:
+            if "hooks" not in group:  # a handler by itself
+                found = found or is_ours(group)
+                left += [] if is_ours(group) else [group]
+                continue
             others = [handler for handler in group["hooks"] if not is_ours(handler)]
             found = found or len(others) < len(group["hooks"])
             if others or not group["hooks"]:
