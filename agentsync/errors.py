@@ -55,6 +55,10 @@ class StrangeFileError(UnusableError):
     """Something that is no regular file, or larger than any record, stands where a record should be."""
 
 
+class MissingExtraError(AgentSyncError):
+    """Something optional is asked for, and what it needs is not installed."""
+
+
 class GuardTimeoutError(UnusableError):
     """The guard could not be had in time; the message names the process that has it."""
 

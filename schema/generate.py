@@ -3,8 +3,9 @@
     python schema/generate.py            rewrite schema/*.schema.json
     python schema/generate.py --check    change nothing; exit 1 and name the files that differ
 
-One file per kind of record, and one for the lines of an activity file, which have no kind. A schema says what a reader
-accepts; what a writer must do beyond that is in FORMAT.md. Descriptions are the docstrings of the classes and fields.
+One file per kind of record, and one each for the lines of activity and of watched files, which have no kind. A schema
+says what a reader accepts; what a writer must do beyond that is in FORMAT.md. Descriptions are the docstrings of the
+classes and fields.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from msgspec.structs import fields  # noqa: E402
 
 from agentsync.core import records  # noqa: E402
 from agentsync.store.activity import Line  # noqa: E402
+from agentsync.store.watched import Sighting  # noqa: E402
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -37,7 +39,7 @@ Schema = dict[str, Any]
 
 def schemas() -> dict[str, str]:
     """The text of every schema file, by name."""
-    described: dict[str, type[Struct]] = {**records.KINDS, "event": _event(), "activity": Line}
+    described: dict[str, type[Struct]] = {**records.KINDS, "event": _event(), "activity": Line, "watched": Sighting}
     return {f"{kind}.schema.json": _text(kind, struct) for kind, struct in sorted(described.items())}
 
 
@@ -55,7 +57,7 @@ def _text(kind: str, struct: type[Struct]) -> str:
 
 def _polish(name: str, definition: Schema) -> None:
     """Add what msgspec does not know: the fields' docstrings, and that a kind with one value is a constant."""
-    told = _field_docs(getattr(records, name, Line))
+    told = _field_docs({"Line": Line, "Sighting": Sighting}.get(name) or getattr(records, name))
     definition["description"] = _one_line(definition["description"])
     for field, schema in definition["properties"].items():
         if field == "kind":

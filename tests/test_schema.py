@@ -32,9 +32,10 @@ from agentsync.core.paths import encode_target
 from agentsync.core.progress import Says
 from agentsync.core.records import KINDS, Record, Wanted
 from agentsync.errors import DamagedRecordError, NewerRecordError
-from agentsync.ops import agents, care, decisions, feed, install, mail, requests, tasks, waiting
+from agentsync.ops import agents, care, commands, decisions, edits, feed, install, mail, requests, tasks, waiting
 from agentsync.store import codec, setup
 from agentsync.store.activity import Line
+from agentsync.store.watched import Sighting
 from agentsync.store.compact import KEEP
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ PLACES = {
     "event-claim-task.json": "log/{claim-task}.json",
     "event-entry.json": "log/{log}.json",
     "activity.ndjson": "activity/cleo.ndjson",
+    "watched.ndjson": "watched/bob/pending.ndjson",
 }
 """Where in the story's directory the fixtures stand; `{verb}` is the revision of the last event with this verb."""
 
@@ -173,6 +175,7 @@ def tell(scratch: Path) -> Story:
     bob.locks("src/db.py")
     ada.unlocks("src/db.py", force=True)
     _talk(ada, bob, cleo)
+    _run_commands(world, ada, bob)
     (world.state / "locks/@db-migrations.json").write_bytes(bytes(80))
     assert isinstance(bob.locks("@db-migrations"), Conflict)
     setup.mark_neighbours(str(world.state))
@@ -206,6 +209,19 @@ def _talk(ada: Player, bob: Player, cleo: Player) -> None:
     assert isinstance(place, waiting.Place)
 
 
+def _run_commands(world: World, ada: Player, bob: Player) -> None:
+    """A command that changes what somebody else holds, and one that runs still."""
+    held = world.root / "src/api/auth.py"
+    held.parent.mkdir(parents=True)
+    held.write_text("def login(): ...\n")
+    ada.beats()
+    for text in ("def login(): return None\n", None):
+        assert isinstance(commands.before(bob.session, "make"), edits.Allowed)
+        if text is not None:
+            held.write_text(text)
+            assert [damage.path for damage in commands.after(bob.session, "make")] == ["src/api/auth.py"]
+
+
 def _sample(world: World, place: str) -> bytes:
     """A file of the story, with the machine's paths and inode, and the installer's hash, replaced by fixed ones."""
     last: dict[str, str] = {}
@@ -217,7 +233,8 @@ def _sample(world: World, place: str) -> bytes:
     text = (world.state / place.format_map(last)).read_text("utf-8")
     for real, shown in ((world.root, "/home/ada/shop"), (world.root.parent, "/home/ada")):
         text = text.replace(str(real), shown)
-    text = re.sub(r'("inode": )\d+', r"\g<1>4194309", text)
+    text = re.sub(r'("inode": ?)\d+', r"\g<1>4194309", text)
+    text = re.sub(r'("mtime_ns":)\d+', r"\g<1>1893499260000000000", text)
     return re.sub(r'("written_sha256": ")[0-9a-f]{64}', rf"\g<1>{'5e' * 32}", text).encode()
 
 
@@ -280,6 +297,8 @@ SPOILED: dict[str, tuple[str, object]] = {
     "decision-text-is-a-list.json": ("text", ["All times are UTC"]),
     "waiter-target-has-no-path.json": ("targets", [{"scope": "file"}]),
     "waiter-wants-unknown.json": ("wants", "tea"),
+    "watched-no-path.ndjson": ("real", GONE),
+    "watched-size-is-text.ndjson": ("size", "17"),
 }
 """Invalid fixtures: one field of the kind's main sample is gone or has another value."""
 
@@ -293,6 +312,9 @@ TORN = {
 }
 """Invalid fixtures that are no JSON, or no object: what a power cut or an editor leaves."""
 
+
+LINES: dict[str, type[msgspec.Struct]] = {"activity": Line, "watched": Sighting}
+"""What is kept in lines, without a kind."""
 
 MAIN = {"lock": "lock-file.json", "event": "event-lock.json"}
 """The main samples of kinds that have several."""
@@ -308,8 +330,8 @@ def spoiled() -> dict[str, bytes]:
             found[name] = TORN[name](main)
             continue
         field, value = SPOILED[name]
-        record = {**json.loads(main.splitlines()[0] if kind == "activity" else main), field: value}
-        text = json.dumps({k: v for k, v in record.items() if v is not GONE}, indent=None if kind == "activity" else 2)
+        record = {**json.loads(main.splitlines()[0] if kind in LINES else main), field: value}
+        text = json.dumps({k: v for k, v in record.items() if v is not GONE}, indent=None if kind in LINES else 2)
         found[name] = f"{text}\n".encode()
     return found
 
@@ -378,7 +400,7 @@ def _is_time(text: str) -> bool:
 def wrong(data: bytes, kind: str) -> list[str]:
     """What the schema says against a file, a line of it at a time where it has lines."""
     try:
-        values = [json.loads(line) for line in (data.splitlines() if kind == "activity" else [data])]
+        values = [json.loads(line) for line in (data.splitlines() if kind in LINES else [data])]
     except ValueError as error:
         return [str(error)]
     return [complaint for value in values for complaint in complaints(value, SCHEMAS[kind], SCHEMAS[kind])]
@@ -386,8 +408,8 @@ def wrong(data: bytes, kind: str) -> list[str]:
 
 def decoded(data: bytes, kind: str) -> list[msgspec.Struct]:
     """What the code reads from a file: its record and, for an event, those that it carries."""
-    if kind == "activity":
-        return [msgspec.json.decode(line, type=Line) for line in data.splitlines()]
+    if kind in LINES:
+        return [msgspec.json.decode(line, type=LINES[kind]) for line in data.splitlines()]
     record = codec.decode(data, KINDS[kind], "a file")
     found: list[msgspec.Struct] = [record]
     for change in getattr(record, "changes", ()):
@@ -409,7 +431,7 @@ def test_the_schemas_are_what_the_code_says() -> None:
 
 
 def test_every_kind_of_record_has_a_schema_and_nothing_else_has() -> None:
-    assert SCHEMAS.keys() == {*KINDS, "activity"}
+    assert SCHEMAS.keys() == {*KINDS, *LINES}
 
 
 @pytest.mark.parametrize("kind", sorted(SCHEMAS))
@@ -419,7 +441,7 @@ def test_a_schema_says_what_it_is(kind: str) -> None:
     assert schema["$id"] == f"urn:agentsync:schema:{kind}:1"
     assert schema["title"]
     assert schema["description"]
-    if kind != "activity":
+    if kind not in LINES:
         assert list(schema["properties"])[:2] == ["kind", "v"]
         assert schema["properties"]["kind"] == {"const": kind}
         assert "kind" in schema["required"]
@@ -524,7 +546,7 @@ def test_the_samples_in_the_document_are_fixtures() -> None:
 
 @pytest.mark.parametrize("kind", sorted(SCHEMAS))
 def test_the_document_describes_every_field_in_the_order_of_the_file(kind: str) -> None:
-    title = "Lines of an activity file" if kind == "activity" else kind.capitalize()
+    title = f"Lines of an? {kind} file" if kind in LINES else kind.capitalize()
     section = re.search(rf"^### {title}[^\n]*\n(.*?)(?=^##)", _document(), re.M | re.S)
     assert section is not None
     told = [name for names in re.findall(r"^- `([^`]+)`", section[1], re.M) for name in names.split(", ")]
@@ -611,8 +633,8 @@ def test_every_file_of_a_directory_validates(story: Story) -> None:
             continue
         if key.endswith(".json"):
             found = [(codec.envelope(data, key).kind, data)]
-        elif key.startswith("activity/"):
-            found = [("activity", data)]
+        elif key.endswith(".ndjson") and (kind := key.partition("/")[0]) in LINES:
+            found = [(kind, data)]
         elif key.startswith("archive/"):
             found = [("event", line) for line in data.splitlines()]
         else:

@@ -27,12 +27,13 @@ COMMAND = f"${{CLAUDE_PROJECT_DIR}}/{GATE}"
 
 WRITE_TOOLS = ("Edit", "Write", "MultiEdit", "NotebookEdit")
 _WRITING = frozenset(name.lower() for name in WRITE_TOOLS) | {"create"}  # a guest's word for Write
+_TOOLS = "|".join((*WRITE_TOOLS, "Bash"))
 
 EVENTS: dict[str, tuple[str, str | None, int]] = {
     "SessionStart": ("session-start", None, 10),
     "UserPromptSubmit": ("user-prompt-submit", None, 10),
-    "PreToolUse": ("pre-tool-use", "|".join(WRITE_TOOLS), 10),
-    "PostToolUse": ("post-tool-use", "|".join(WRITE_TOOLS), 10),
+    "PreToolUse": ("pre-tool-use", _TOOLS, 10),
+    "PostToolUse": ("post-tool-use", _TOOLS, 10),
     "PostToolBatch": ("post-tool-batch", None, 10),
     "Stop": ("stop", None, 10),
     "SessionEnd": ("session-end", None, 10),

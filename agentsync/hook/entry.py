@@ -173,19 +173,23 @@ def _pre_tool_use(asked: Asked) -> None:
     from agentsync.errors import UsageError
     from agentsync.ops import edits
 
-    session, writes = asked.session, asked.call.writes
-    if not writes:
-        return
+    session, writes, command = asked.session, asked.call.writes, asked.call.command
     try:
-        verdict = edits.before(session, *writes)
+        if command:
+            from agentsync.ops import commands
+
+            verdict = commands.before(session, command)
+        elif writes:
+            verdict = edits.before(session, *writes)
+        else:
+            return
     except UsageError:
         return  # not a path; the tool will say so itself
     if isinstance(verdict, edits.Refused):
         from agentsync.render import locks
 
-        _print(
-            asked.client.deny(locks.denial(_as_typed(session, verdict.path), verdict.blocked, session.runtime.now()))
-        )
+        path, now = _as_typed(session, verdict.path), session.runtime.now()
+        _print(asked.client.deny(locks.denial(path, verdict.blocked, now, verdict.how)))
     elif verdict.warn and asked.call.event in asked.client.TELLS:
         from agentsync.render import locks
 
@@ -204,7 +208,13 @@ def _post_tool_use(asked: Asked) -> None:
     from agentsync.render import locks
 
     session, said = asked.session, ""
-    if asked.call.writes:
+    if asked.call.command:
+        from agentsync.ops import commands
+
+        session.store.touch(session.me.id)
+        damage = commands.after(session, asked.call.command)
+        said = locks.damage(damage, session.runtime.now()) if damage else ""
+    elif asked.call.writes:
         try:
             breach = edits.after(session, *asked.call.writes)
         except UsageError:

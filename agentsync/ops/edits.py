@@ -19,7 +19,7 @@ from agentsync.store import activity
 from agentsync.store.locate import locate_path, name_in, real_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from agentsync.core.lease import Held
     from agentsync.ops.session import Session
@@ -40,6 +40,8 @@ class Refused(Struct, frozen=True, kw_only=True, gc=False):
     """The first file that stands in the way, as the client gave it."""
     blocked: tuple[Blocked, ...] = ()
     """Whose locks are in the way; empty when the team requires a lock by hand on this path and there is none."""
+    how: str | None = None
+    """What in a shell command would write it: `sed -i`, `a redirection`."""
 
 
 class Breach(Struct, frozen=True, kw_only=True, gc=False):
@@ -50,12 +52,13 @@ class Breach(Struct, frozen=True, kw_only=True, gc=False):
     blocked: tuple[Blocked, ...]
 
 
-def before(session: Session, *paths: str) -> Allowed | Refused:
+def before(session: Session, *paths: str, takes: Callable[[str], bool] = lambda _: True) -> Allowed | Refused:
     """Judge an edit that is about to happen. Of several files it is refused, or locked, as a whole.
 
     Args:
         session: The editor's.
         paths: As the client gave them: absolute, or relative to the session's working directory.
+        takes: Whether an edit of this path takes a lock, if nobody holds it.
 
     Raises:
         UsageError: One cannot be a path.
@@ -66,7 +69,7 @@ def before(session: Session, *paths: str) -> Allowed | Refused:
         return Refused(path=refused[0].path, blocked=tuple(b for look in refused for b in look.blocked))
     wanted: dict[tuple[str, bool], list[_Look]] = {}
     for look in seen:
-        if look.may_take:
+        if look.may_take and takes(look.path):
             wanted.setdefault((look.session.place.state, look.kind == "shared"), []).append(look)
     for (_, shared), looks in wanted.items():
         conflict = _auto_lock(looks[0].session, [look.target for look in looks], shared=shared)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Held
     from agentsync.core.locks import Blocked, Verdict
     from agentsync.core.paths import Target
+    from agentsync.ops.commands import Damage
     from agentsync.ops.locks import Story
 
 MAX_DENIAL = 1500
@@ -70,7 +71,7 @@ def refusal(blocked: Sequence[Blocked], now: datetime, width: int = 0, more: Seq
     return framed([*lines, *more], width)
 
 
-def denial(path: str, blocked: Sequence[Blocked], now: datetime) -> str:
+def denial(path: str, blocked: Sequence[Blocked], now: datetime, how: str | None = None) -> str:
     """What a model is told whose edit is refused: who, why, since and until when, and what to do.
 
     At most `MAX_DENIAL` characters: where names and reasons are long, their lines are cut.
@@ -79,30 +80,34 @@ def denial(path: str, blocked: Sequence[Blocked], now: datetime) -> str:
         path: As the agent would type it.
         blocked: Whose locks are in the way; none = the path requires a lock by hand.
         now: The time.
+        how: What in a shell command would write it; None = a tool that edits.
     """
     text = ""
     for width in (0, 250, 120, 70):
-        text = _denial(path, blocked, now, width)
+        text = _denial(path, blocked, now, width, how)
         if len(text) <= MAX_DENIAL:
             break
     return text
 
 
-def _denial(path: str, blocked: Sequence[Blocked], now: datetime, width: int) -> str:
+def _denial(path: str, blocked: Sequence[Blocked], now: datetime, width: int, how: str | None) -> str:
     name = quoted(path) if len(path) <= _TYPED else None
+    did_not = "The edit did not happen: "
+    if how is not None:
+        did_not = f"The command did not run, none of it: it would write ({escape(how, 40)}), but "
     again = f"`agent-sync check {name}` tells when it is free" if name else "`agent-sync locks` tells when it is free"
     if not blocked:
         command = f"agent-sync lock {name} --reason …" if name else "agent-sync lock PATH --reason …"
         return "\n".join(
             [
-                "The edit did not happen: this repository requires a lock taken by hand on this path.",
+                f"{did_not}this repository requires a lock taken by hand on this path.",
                 framed([f"path: {shorten_path(path)}"], width),
-                f"Next: take it with `{command}`, then edit again.",
+                f"Next: take it with `{command}`, then try again.",
             ]
         )
     return "\n".join(
         [
-            "The edit did not happen: another agent is working on this file.",
+            f"{did_not}another agent is working on this file.",
             refusal(blocked, now, width),
             f"Next: go on with something else and come back; {again}. "
             "Do not write the file by another way, and do not undo the other agent's work.",
@@ -133,6 +138,23 @@ def breach(blocked: Sequence[Blocked], now: datetime) -> str:
         + refusal(blocked, now)
         + "\nNext: stop editing it, and tell the user; `git diff` on it shows what both of you changed. "
         "The holder has been told."
+    )
+
+
+def damage(found: Sequence[Damage], now: datetime) -> str:
+    """What an agent is told during whose command files of others changed."""
+    lines = []
+    for one in found[:_NAMED]:
+        lines.append(f"{'removed' if one.gone else 'changed'}: {shorten_path(one.path)}, held by {who(one.held)}")
+        if one.copy:
+            lines.append(f"  its content before: {escape(one.copy, 300)}")
+    if len(found) > _NAMED:
+        lines.append(f"and {len(found) - _NAMED} more")
+    return (
+        "While your command ran, files changed that another agent holds and did not report to have edited.\n"
+        + framed(lines, width=400)
+        + "\nNext: if your command did it, tell the holder (agent-sync send), who can restore its work from the copy; "
+        "do not restore it yourself while the holder is at it. The holder has been told."
     )
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from agentsync.core import agents, decisions, keys, messages, queue, tasks
 from agentsync.core.changes import Drop
-from agentsync.store import log
+from agentsync.store import log, watched
 from agentsync.store.files import FULL
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
@@ -57,6 +57,7 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     departed = _sweep(store, tx)
     orphans = _clear_tmp(store)
     _trim_activity(store)
+    watched.tidy(files, set(tx.state.agent_ids()))
     try:
         files.replace(files.write_temp(bytes(BALLAST_BYTES), sync=False), BALLAST)
     except OSError:

@@ -35,6 +35,7 @@ Every file is a record that you can read: `ls locks` is the lock table, `ls log 
   decisions/  what was agreed    log/        what happened
   archive/    older events       quarantine/ files that could not be read
   activity/   edits, best effort tmp/        files on their way
+  watched/    what others held before a command ran, with copies for the way back
 
 Nothing here is tracked by git. When no agent runs it is safe to delete all of it.
 """

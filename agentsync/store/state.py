@@ -127,6 +127,13 @@ class State:
         found = [held for key in self._lock_keys() if (held := self._held_at(key, listing=True)) is not None]
         return sorted(found, key=lambda held: (held.lock.path, held.lock.worktree or "", held.lock.holder))
 
+    def held_by_others(self, agent_id: str) -> Iterator[Held]:
+        """Live locks of everybody else, one by one: whoever needs a few need not read all."""
+        for key in self._lock_keys():
+            held = self._held_at(key, listing=True)
+            if held is not None and held.live and held.lock.holder != agent_id:
+                yield held
+
     def _listed(self, target: Target) -> Iterator[Held]:
         for home in self._homes():
             for drawer in ("", "globs", "shared"):
