@@ -1,12 +1,12 @@
-"""Builtins of the shell, programs that call another command, and the way to the rules of all others."""
+"""One command: a builtin of the shell, a program that calls another command, or one that has a rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentsync.shell.builtins import BUILTINS
 from agentsync.shell.call import Call, sort
 from agentsync.shell.words import Unknown, Word
 
@@ -27,7 +27,9 @@ class Wrapper(Struct, frozen=True):
 
 _SUDO = "-u -g -C -h -p -r -t -T -U -R --user --group --close-from --host --prompt --role --type --chroot"
 WRAPPERS: dict[str, Wrapper] = {
-    "sudo": Wrapper(_SUDO, nothing=("-l", "-e", "-D", "--list", "--edit", "--chdir", "-i", "--login", "-R", "--chroot")),
+    "sudo": Wrapper(
+        _SUDO, nothing=("-l", "-e", "-D", "--list", "--edit", "--chdir", "-i", "--login", "-R", "--chroot")
+    ),
     "doas": Wrapper("-u -C"),
     "nice": Wrapper("-n --adjustment"),
     "ionice": Wrapper("-c -n -p -P -u --class --classdata"),
@@ -75,14 +77,15 @@ def call(walk: Walk, argv: list[Word], state: State, stdin: str | None, source: 
         stdin,
         source,
         walk.found,
-        lambda words, where, text: walk.call(words, where, text),
+        walk.call,
         walk.script,
     )
-    builtin = _BUILTINS.get(name)
+    builtin = BUILTINS.get(name)
     if builtin is not None:
         return builtin(it)
     if name == "xargs":
-        return _xargs(it)
+        _xargs(it)
+        return None
     wrapper = WRAPPERS.get(name)
     if wrapper is not None and _wrapped(it, wrapper):
         return None
@@ -121,9 +124,13 @@ def _wrapped(it: Call, wrapper: Wrapper) -> bool:
 
 
 def _xargs(it: Call) -> None:
-    options = it.options("-I -n -P -L -d -a -E -s -i --max-args --max-procs --delimiter --arg-file --replace", posix=True)
+    options = it.options(
+        "-I -n -P -L -d -a -E -s -i --max-args --max-procs --delimiter --arg-file --replace", posix=True
+    )
     given: list[Word] = list((it.stdin or "").split()) if it.stdin is not None else [Unknown()]
-    if options.has("-a", "--arg-file", "-d", "--delimiter", "-0") or any(quote in (it.stdin or "") for quote in "'\"\\"):
+    if options.has("-a", "--arg-file", "-d", "--delimiter", "-0") or any(
+        quote in (it.stdin or "") for quote in "'\"\\"
+    ):
         given = [Unknown()]
     mark = options.get("-I", "--replace", "-i")
     if isinstance(mark, str):
@@ -139,113 +146,3 @@ def _filled(word: Word, mark: str, item: Word) -> Word:
     if not isinstance(word, str) or mark not in word:
         return word
     return word.replace(mark, item) if isinstance(item, str) else Unknown(word.partition(mark)[0])
-
-
-def _cd(it: Call) -> None:
-    target = it.options(posix=True).operands
-    if not target:
-        folder = it.state.home
-    elif target[0] == "-":
-        folder = it.state.before
-    else:
-        folder = it.path(target[0])
-    if it.name == "pushd":
-        it.state.stack = (*it.state.stack, it.state.cwd)
-    it.state.enter(folder)
-
-
-def _popd(it: Call) -> None:
-    *rest, last = it.state.stack or (None,)
-    it.state.enter(last)
-    it.state.stack = tuple(rest)
-
-
-def _eval(it: Call) -> None:
-    known = [word for word in it.args if isinstance(word, str)]
-    if len(known) == len(it.args):
-        it.script(" ".join(known), it.state)
-    else:
-        it.state.forget_variables()
-
-
-def _trap(it: Call) -> None:
-    if len(it.args) > 1 and isinstance(it.args[0], str):
-        it.script(it.args[0], it.state.copy())
-
-
-def _source(it: Call) -> None:
-    it.state.forget_variables()
-
-
-def _read(it: Call) -> None:
-    for word in it.args:
-        if isinstance(word, Unknown):
-            it.state.forget_variables()
-        else:
-            it.state.variables[word] = None
-
-
-def _env(it: Call) -> None:
-    options = it.options("-u -C -S --unset --chdir --split-string", posix=True)
-    if options.has("-S", "--split-string"):
-        return
-    state = it.state.copy()
-    if (folder := options.get("-C", "--chdir")) is not None:
-        state.cwd = it.path(folder)
-    rest = options.operands
-    while rest and ("=" in rest[0] if isinstance(rest[0], str) else "=" in rest[0].prefix):
-        rest = rest[1:]
-    if rest:
-        it.run(rest, state, it.stdin)
-
-
-def _shell(it: Call) -> None:
-    """`sh -c '…'`, `bash <<EOF`; a script file is not read."""
-    options = it.options("-o -O +o +O --rcfile --init-file", posix=True)
-    state = it.state.child()
-    if options.has("-n"):
-        return
-    if options.has("-c"):
-        known = [word for word in options.operands if isinstance(word, str)]
-        if len(known) == len(options.operands):
-            state.arguments = tuple(known[2:])
-        if options.operands and isinstance(options.operands[0], str):
-            it.script(options.operands[0], state)
-    elif (not options.operands or options.has("-s")) and it.stdin is not None and not options.unclear:
-        it.script(it.stdin, state)
-
-
-def _echo(it: Call) -> str | None:
-    known = [word for word in it.args if isinstance(word, str)]
-    if len(known) < len(it.args) or (known and known[0].startswith("-")):
-        return None
-    if it.name == "printf":
-        text, *rest = known or [""]
-        if text in ("%s", "%s\\n"):
-            return "".join(word + ("\n" if len(text) > 2 else "") for word in rest)
-        return text.replace("\\n", "\n") if not rest and "%" not in text and "\\" not in text.replace("\\n", "") else None
-    return " ".join(known) + "\n" if not any("\\" in word for word in known) else None
-
-
-def _cat(it: Call) -> str | None:
-    return it.stdin if not it.args or it.args == ["-"] else None
-
-
-_BUILTINS: dict[str, Callable[[Call], str | None]] = {
-    "cd": _cd,
-    "pushd": _cd,
-    "popd": _popd,
-    "eval": _eval,
-    "trap": _trap,
-    "source": _source,
-    ".": _source,
-    "read": _read,
-    "mapfile": _read,
-    "readarray": _read,
-    "getopts": _read,
-    "env": _env,
-    **dict.fromkeys(("sh", "bash", "dash", "zsh", "ksh"), _shell),
-    "echo": _echo,
-    "printf": _echo,
-    "cat": _cat,
-}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from agentsync.shell import patterns, state as states, tree
+from agentsync.shell import patterns, tree
+from agentsync.shell import state as states
 
 if TYPE_CHECKING:
     from tree_sitter import Node

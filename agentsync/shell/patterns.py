@@ -135,14 +135,13 @@ def number_range(text: str) -> list[str] | None:
     if match[1] is not None:
         first, last = int(match[1]), int(match[2])
         width = max(len(match[1]), len(match[2])) if match[1][:1] == "0" or match[2][:1] == "0" else 0
-        make = lambda value: str(value).zfill(width)  # noqa: E731  (two ways to write a number)
     else:
-        first, last = ord(match[3]), ord(match[4])
-        make = chr
+        first, last, width = ord(match[3]), ord(match[4]), 0
     if abs(last - first) >= MAX_WORDS:
         raise TooMuchError
     step = 1 if last >= first else -1
-    return [make(value) for value in range(first, last + step, step)]
+    values = range(first, last + step, step)
+    return [chr(value) for value in values] if match[3] else [str(value).zfill(width) for value in values]
 
 
 def trim(value: str, operator: str, pattern: str) -> str:

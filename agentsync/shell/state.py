@@ -1,7 +1,7 @@
 """What is known at one point of a command: where it runs, its variables and functions.
 
-Unknown is a value: `cwd` None, a variable that maps to None. Where two ways meet (after an `if`), what they do not agree
-on is unknown.
+Unknown is a value: `cwd` None, a variable that maps to None. Where two ways meet (after an `if`), what they do not
+agree on is unknown.
 """
 
 from __future__ import annotations

@@ -74,22 +74,47 @@ def _bounded(parser: Parser, source: bytes) -> Node | None:
     return tree.root_node
 
 
-def has_error(node: Node) -> bool:
-    """Whether some of the text below the node was not understood. `<>`, which the grammar lacks, is."""
-    if not node.has_error:
-        return False
-    pending = [node]
+def first_error(root: Node) -> int | None:
+    """The first line in which something was not understood; None if all was.
+
+    The grammar lacks `<>`, and a command that is only assignments and redirections; both are understood here.
+    """
+    if not root.has_error:
+        return None
+    lines: list[int] = []
+    pending = [root]
     while pending:
         here = pending.pop()
-        if here.is_missing or (here.is_error and not is_read_write(here)):
-            return True
+        if (here.is_error and not is_read_write(here)) or (here.is_missing and not _is_no_command(here)):
+            lines.append(here.start_point.row)
         pending += [child for child in here.children if child.has_error or child.is_missing]
-    return False
+    return min(lines, default=None)
+
+
+def is_glued(parent: Node, end: int, node: Node) -> bool:
+    """Whether a node follows the one that ended at byte `end` without a space: two nodes of the tree, one word."""
+    if end < 0:
+        return False
+    between = (parent.text or b"")[end - parent.start_byte : node.start_byte - parent.start_byte]
+    return not between.replace(b"\\\n", b"")
 
 
 def is_read_write(node: Node) -> bool:
-    """Whether the node is the `>` of a redirection `<>`."""
-    return node.is_error and node.text == b">" and node.parent is not None and node.parent.type == "file_redirect"
+    """Whether the node is the odd half of a redirection `<>`."""
+    if not node.is_error or node.parent is None:
+        return False
+    behind = node.next_sibling
+    if node.text == b"<":
+        return behind is not None and behind.type == "file_redirect" and behind.start_byte == node.end_byte
+    return node.text == b">" and node.parent.type == "file_redirect"
+
+
+def _is_no_command(node: Node) -> bool:
+    """Whether the node is the name that `A=1 >file` does not have."""
+    parent = node.parent
+    while parent is not None and parent.type == "command_name":
+        parent = parent.parent
+    return parent is not None and parent.type == "command" and parent.children[0].type == "variable_assignment"
 
 
 def text_of(node: Node) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.shell import commands, tree, words
+from agentsync.shell import assign, commands, redirect, tree, words
 from agentsync.shell.call import Write
 from agentsync.shell.words import Unknown, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-    from agentsync.shell.state import State, Values
+    from agentsync.shell.state import State
 
 MAX_DEPTH = 40
 MAX_STATEMENTS = 5_000
@@ -38,10 +38,10 @@ class Walk:
         """Read a text as a script that runs in `state`."""
         if self._depth >= MAX_DEPTH or (root := tree.parse(text)) is None:
             return
-        wrong = tree.has_error(root)
+        wrong = tree.first_error(root)
         for statement in root.named_children:
-            if wrong and tree.has_error(statement):
-                return
+            if wrong is not None and statement.end_point.row >= wrong:
+                return  # a shell runs the lines before it, and nothing of this one
             self.run(statement, state)
 
     def run(self, node: Node, state: State, stdin: str | None = None, source: Word | None = None) -> str | None:
@@ -107,19 +107,19 @@ class Walk:
         end = -1
         for child in node.children:
             kind = child.type
-            self._inner(child, state)
             if kind == "file_redirect":
                 source = self._redirect(child, state) or source
-            elif kind == "herestring_redirect":
-                text = words.value(child.named_children[-1], state) if child.named_children else None
-                stdin = None if text is None else text + "\n"
+                continue
+            self._inner(child, state)
+            if kind == "herestring_redirect":
+                stdin = redirect.here_string(child, state)
             elif kind not in ("variable_assignment", "heredoc_redirect"):
                 word = child.named_children[0] if kind == "command_name" and child.named_children else child
-                if child.start_byte == end:
-                    argv = [Unknown()]  # two nodes, one word: the grammar took it apart
+                if tree.is_glued(node, end, child):
+                    argv = [Unknown()]
                     break
                 argv += words.expand(word, state)
-            end = child.end_byte if kind != "file_redirect" else -1
+            end = child.end_byte
         return self.call(argv, state, stdin, source)
 
     def call(self, argv: list[Word], state: State, stdin: str | None, source: Word | None = None) -> str | None:
@@ -149,22 +149,19 @@ class Walk:
         extra: list[Node] = []
         for child in node.children:
             if child.type == "file_redirect":
-                self._inner(child, state)
                 source = self._redirect(child, state) or source
-            elif child.type == "herestring_redirect" and child.named_children:
+            elif child.type == "herestring_redirect":
                 self._inner(child, state)
-                text = words.value(child.named_children[-1], state)
-                stdin = None if text is None else text + "\n"
+                stdin = redirect.here_string(child, state)
             elif child.type == "heredoc_redirect":
-                stdin = self._document(child, state)
-                for part in child.named_children:
+                stdin = redirect.document(child, state)
+                for at, part in enumerate(child.children):
                     if part.type == "file_redirect":
-                        self._inner(part, state)
                         source = self._redirect(part, state) or source
-                    elif part.type not in ("heredoc_start", "heredoc_body", "heredoc_end"):
-                        (extra if child.field_name_for_child(child.children.index(part)) == "argument" else more).append(
-                            part
-                        )
+                    elif part.type == "heredoc_body":
+                        self._inner(part, state)
+                    elif part.is_named and part.type not in ("heredoc_start", "heredoc_end"):
+                        (extra if child.field_name_for_child(at) == "argument" else more).append(part)
         if body is None:
             return None
         if extra:  # words behind `<<EOF` belong to the command, which is then not whole in the tree
@@ -187,40 +184,12 @@ class Walk:
 
     def _redirect(self, node: Node, state: State) -> Word | None:
         """Note what a redirection writes; returns what it reads instead."""
-        target = node.child_by_field_name("destination")
-        if target is None:
+        self._inner(node, state)
+        target = redirect.target(node, state)
+        if isinstance(target, Write):
+            self.found.append(target)
             return None
-        operator = next((child.type for child in node.children if not child.is_named), "")
-        both = operator == "<" and any(tree.is_read_write(child) for child in node.children)
-        found = words.expand(target, state)
-        word = found[0] if len(found) == 1 else Unknown()
-        if operator == "<" and not both:
-            return word
-        if ">" in operator or both:
-            is_number = operator == ">&" and isinstance(word, str) and word.rstrip("-").isdigit()
-            path = state.absolute(word) if isinstance(word, str) and not is_number else None
-            if path is not None and not path.startswith(("/dev/", "/proc/")):
-                self.found.append(Write(path, False, "a redirection"))
-        return None
-
-    def _document(self, node: Node, state: State) -> str | None:
-        """The text of a here-document."""
-        parts = {child.type: child for child in node.children}
-        start, body, end = parts.get("heredoc_start"), parts.get("heredoc_body"), parts.get("heredoc_end")
-        if start is None or body is None or end is None:
-            return None
-        root = node
-        while root.parent is not None:
-            root = root.parent
-        whole = (root.text or b"")[: end.start_byte - root.start_byte]
-        raw = whole[whole.rfind(b"\n", 0, body.start_byte - root.start_byte) + 1 :]
-        text = raw.decode("utf-8", "surrogateescape")
-        if "<<-" in parts:
-            text = "\n".join(line.lstrip("\t") for line in text.split("\n"))
-        if any(quote in tree.text_of(start) for quote in "'\"\\"):
-            return text
-        self._inner(body, state)
-        return words.document(text, state)
+        return target
 
     # several commands
 
@@ -317,28 +286,4 @@ class Walk:
         for child in todo:
             self._inner(child, state)
             if child.type == "variable_assignment":
-                self._assign(child, state)
-
-    def _assign(self, node: Node, state: State) -> None:
-        target, given = node.child_by_field_name("name"), node.child_by_field_name("value")
-        if target is None:
-            return
-        name = tree.text_of(target)
-        values: Values
-        if target.type == "subscript":
-            name, values = name.partition("[")[0], None
-        elif given is not None and given.type == "array":
-            items = [word for child in given.named_children for word in words.expand(child, state)]
-            known = tuple(word for word in items if isinstance(word, str))
-            values = known if len(known) == len(items) else None
-        else:
-            text = "" if given is None else words.value(given, state)
-            values = None if text is None else (text,)
-        if any(child.type == "+=" for child in node.children):
-            old = state.lookup(name)
-            is_array = given is not None and given.type == "array"
-            if old is None or values is None or sum(map(len, old + values)) > words.MAX_TEXT or len(old) > 1_000:
-                values = None
-            else:
-                values = old + values if is_array else (*old[:-1], "".join(old[-1:]) + values[0])
-        state.variables[name] = values
+                assign.assign(child, state)

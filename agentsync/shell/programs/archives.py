@@ -8,8 +8,9 @@ from collections.abc import Callable
 from agentsync.shell.call import Call
 from agentsync.shell.words import Word
 
-_TAR = "-f -C -X -T -b -g -H -I -K -N -V --file --directory --exclude --exclude-from --files-from --strip-components " + (
-    "--transform --xform --mode --owner --group --mtime --use-compress-program"
+_TAR = (
+    "-f -C -X -T -b -g -H -I -K -N -V --file --directory --exclude --exclude-from --files-from --strip-components "
+    + ("--transform --xform --mode --owner --group --mtime --use-compress-program")
 )
 
 
@@ -28,14 +29,11 @@ def tar(it: Call) -> None:
     if options.has("-c", "-r", "-u", "--create", "--append", "--update"):
         if isinstance(archive, str) and archive != "-" and ":" not in archive:
             it.write(archive, "tar -c")
-    elif options.has("-x", "--extract", "--get") and not options.has("-O", "--to-stdout", "-k", "--keep-old-files"):
-        if not _named(options.operands):
-            _unpack(it, folder, "tar -x -C")
+    elif options.has("-x", "--extract", "--get") and not options.has(*_KEEPS) and not options.operands:
+        _unpack(it, folder, "tar -x -C")
 
 
-def _named(operands: list[Word]) -> bool:
-    """Whether only some members are unpacked, which then go to known places nobody lists here."""
-    return bool(operands)
+_KEEPS = ("-O", "--to-stdout", "-k", "--keep-old-files")
 
 
 def _unpack(it: Call, folder: Word | None, how: str) -> None:
@@ -48,9 +46,9 @@ def _unpack(it: Call, folder: Word | None, how: str) -> None:
 def unzip(it: Call) -> None:
     """All of the folder of `-d`."""
     options = it.options("-d -x -P")
-    if not options.unclear and not options.has("-l", "-t", "-p", "-v", "-Z", "-z", "-c", "-n"):
-        if len(options.operands) == 1:
-            _unpack(it, options.get("-d"), "unzip -d")
+    looks = options.has("-l", "-t", "-p", "-v", "-Z", "-z", "-c", "-n")
+    if not options.unclear and not looks and len(options.operands) == 1:
+        _unpack(it, options.get("-d"), "unzip -d")
 
 
 def zip_(it: Call) -> None:
@@ -61,7 +59,15 @@ def zip_(it: Call) -> None:
         it.write(word if os.path.splitext(word)[1] else word + ".zip", "zip")
 
 
-_SUFFIX = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz", "zstd": ".zst", "gunzip": ".gz", "bunzip2": ".bz2", "unxz": ".xz"}
+_SUFFIX = {
+    "gzip": ".gz",
+    "bzip2": ".bz2",
+    "xz": ".xz",
+    "zstd": ".zst",
+    "gunzip": ".gz",
+    "bunzip2": ".bz2",
+    "unxz": ".xz",
+}
 
 
 def compress(it: Call) -> None:

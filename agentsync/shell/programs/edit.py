@@ -16,7 +16,8 @@ def sed(it: Call) -> None:
     for at, word in enumerate(args[:-1]):
         if word in ("-i", "-I") and args[at + 1] == "":
             args[at] = args[at + 1] = "-i"  # `-i ''` of the BSDs
-    suffix, files, scripted, edits, unclear = "", [], False, False, False
+    suffix, scripted, edits, unclear = "", False, False, False
+    files: list[Word] = []
     queue = list(reversed(args))
     while queue:
         word = queue.pop()
@@ -36,8 +37,8 @@ def sed(it: Call) -> None:
             elif name in ("--help", "--version"):
                 return
         elif word.startswith("-") and len(word) > 1:
-            flags, letter, value = _cluster(word, "iIefl")
-            if letter in ("i", "I") and it.name != "gsed" or letter == "i":
+            letter, value = _cluster(word, "iIefl")
+            if letter in ("i", "I"):
                 edits, suffix = True, value
             elif letter in ("e", "f", "l"):
                 scripted = scripted or letter != "l"
@@ -49,12 +50,12 @@ def sed(it: Call) -> None:
         _in_place(it, files if scripted else files[1:], "sed -i", suffix)
 
 
-def _cluster(word: str, valued: str) -> tuple[str, str, str]:
-    """`-nie` as flags before the first letter that takes the rest, that letter, and the rest."""
+def _cluster(word: str, valued: str) -> tuple[str, str]:
+    """Of `-nibak` the first letter that takes the rest as its value, and the rest."""
     for at, letter in enumerate(word[1:], 1):
         if letter in valued:
-            return word[1:at], letter, word[at + 1 :]
-    return word[1:], "", ""
+            return letter, word[at + 1 :]
+    return "", ""
 
 
 def _in_place(it: Call, files: list[Word], how: str, suffix: str = "") -> None:
@@ -75,7 +76,7 @@ def perl(it: Call) -> None:
             break
         if word == "--":
             break
-        _, letter, value = _cluster(word, "ieEIMmFCDxX")
+        letter, value = _cluster(word, "ieEIMmFCDxX")
         if letter == "i":
             edits, suffix = True, value
         elif letter in ("e", "E"):

@@ -119,9 +119,7 @@ def _test(name: str, value: str, negated: bool, query: Query) -> bool:
     """Add one test; False if it is not one of the plain ones."""
     test: Test
     if name in ("-maxdepth", "-mindepth") and value.isdigit() and len(value) < 4:
-        query.deepest, query.least = (
-            (int(value), query.least) if name == "-maxdepth" else (query.deepest, int(value))
-        )
+        query.deepest, query.least = (int(value), query.least) if name == "-maxdepth" else (query.deepest, int(value))
         return True
     if name == "-type" and value in ("f", "d", "l"):
         test = lambda _path, kind: kind == value  # noqa: E731  (one of two shapes of a test)

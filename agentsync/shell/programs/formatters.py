@@ -35,17 +35,21 @@ _PY = (".py", ".pyi", ".ipynb")
 _JS = (".js", ".jsx", ".ts", ".tsx", ".mjs", ".cjs", ".mts", ".cts", ".vue", ".svelte")
 _WEB = (*_JS, ".json", ".json5", ".css", ".scss", ".less", ".html", ".md", ".mdx", ".yaml", ".yml", ".graphql", ".hbs")
 _C = (".c", ".h", ".cc", ".cpp", ".cxx", ".hpp", ".hh", ".m", ".mm", ".java", ".js", ".json", ".proto", ".cs")
-_BLACK = "-l -t -c -W --line-length --target-version --code --workers --config --exclude --include --extend-exclude " + (
-    "--force-exclude --stdin-filename --required-version --line-ranges"
+_BLACK = (
+    "-l -t -c -W --line-length --target-version --code --workers --config --exclude --include --extend-exclude "
+    + ("--force-exclude --stdin-filename --required-version --line-ranges")
 )
 _RUFF = "-e --select --ignore --extend-select --exclude --config --line-length --target-version --output-format -o " + (
     "--extend-ignore --fixable --unfixable --cache-dir --output-file --stdin-filename --per-file-ignores --range"
 )
 _ESLINT = "-c --config -f --format --ext --rule --plugin -o --output-file --max-warnings --ignore-pattern --parser " + (
-    "--parser-options --env --global --cache-location --cache-strategy --cache-file --resolve-plugins-relative-to --ignore-path"
+    "--parser-options --env --global --cache-location --cache-strategy --cache-file "
+    "--resolve-plugins-relative-to --ignore-path"
 )
 _PRETTIER = "--config --ignore-path --parser --plugin --print-width --tab-width --loglevel --log-level --stdin-filepath"
-_PEP8 = "-j --jobs --select --ignore --max-line-length --exclude -p --indent-size --global-config --imports --style -e -l"
+_PEP8 = (
+    "-j --jobs --select --ignore --max-line-length --exclude -p --indent-size --global-config --imports --style -e -l"
+)
 _ISORT = "-l -p -o --profile --line-length --settings-path --sp -s --skip --sg --skip-glob -w -m --multi-line --src -j"
 
 FORMATTERS: dict[str, tuple[Formatter, ...]] = {
@@ -75,11 +79,19 @@ FORMATTERS: dict[str, tuple[Formatter, ...]] = {
     "gofumpt": (Formatter((".go",), ("-w",), valued="-r -lang -modpath"),),
     "goimports": (Formatter((".go",), ("-w",), valued="-local -srcdir"),),
     "rustfmt": (Formatter((".rs",), never=("--check",), valued="--edition --config --config-path --emit", flat=True),),
-    "clang-format": (Formatter(_C, ("-i",), ("-n", "--dry-run"), "-style --style -lines --lines -assume-filename", flat=True),),
-    "shfmt": (Formatter((".sh", ".bash"), ("-w", "--write"), ("-d", "--diff", "-f"), "-i -ln --indent --language-dialect"),),
+    "clang-format": (
+        Formatter(_C, ("-i",), ("-n", "--dry-run"), "-style --style -lines --lines -assume-filename", flat=True),
+    ),
+    "shfmt": (
+        Formatter((".sh", ".bash"), ("-w", "--write"), ("-d", "--diff", "-f"), "-i -ln --indent --language-dialect"),
+    ),
     "rubocop": (
-        Formatter((".rb",), ("-a", "-A", "--autocorrect", "--autocorrect-all", "--auto-correct"), here=True,
-                  valued="-c -f -o --config --format --out --only --except --require -r"),
+        Formatter(
+            (".rb",),
+            ("-a", "-A", "--autocorrect", "--autocorrect-all", "--auto-correct"),
+            here=True,
+            valued="-c -f -o --config --format --out --only --except --require -r",
+        ),
     ),
     "terraform": (Formatter((".tf", ".tfvars"), never=("-check", "-write=false"), verb="fmt", flat=True),),
     "cmake-format": (Formatter((".cmake",), ("-i", "--in-place"), valued="-c --config-files -o", flat=True),),
@@ -108,12 +120,12 @@ def formatter(it: Call) -> None:
             words = words[1:]
         if it.name == "yq":
             words = words[1:]
-        given = {name for name in options.values} | {word for word in it.args if isinstance(word, str)}
+        given = set(options.values) | {word for word in it.args if isinstance(word, str)}
         if options.unclear or not given.isdisjoint(row.never + row.quiet) or "-" in words:
             return
         if row.needs and given.isdisjoint(row.needs):
             return
-        how = " ".join((it.name, row.verb, row.needs[0] if row.needs else "")).strip().replace("  ", " ")
+        how = " ".join((it.name, row.verb, row.needs[-1] if row.needs else "")).strip().replace("  ", " ")
         for word in words or (["."] if row.here else []):
             _note(it, word, how, row)
         return

@@ -1,8 +1,8 @@
 """git: the verbs that change files of the working tree.
 
 A switch to another branch counts as a write of the whole tree: under a peer in the same working tree it replaces, of
-what the peer has read, whatever differs. It is left out where nothing can change: to the branch or commit we are on, and
-when a branch is created here. Verbs that touch only the index, refs or configuration write nothing.
+what the peer has read, whatever differs. It is left out where nothing can change: to the branch or commit we are on,
+and when a branch is created here. Verbs that touch only the index, refs or configuration write nothing.
 """
 
 from __future__ import annotations

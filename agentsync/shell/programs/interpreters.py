@@ -38,7 +38,9 @@ def python(it: Call) -> None:
         pycode.read(it, it.stdin)
 
 
-_MODULES = frozenset({"black", "isort", "ruff", "autopep8", "yapf", "autoflake", "docformatter", "pyupgrade", "poetry", "uv"})
+_MODULES = frozenset(
+    {"black", "isort", "ruff", "autopep8", "yapf", "autoflake", "docformatter", "pyupgrade", "poetry", "uv"}
+)
 
 
 def _module(it: Call, words: list[Word]) -> None:

@@ -31,10 +31,12 @@ def output(it: Call) -> None:
 
 
 _CURL = (
-    "-o -d -H -X -u -A -e -b -c -F -T -m -x -K -E -w -C -D -r -z -y -Y -Q -P -U --output --output-dir --data --data-raw "
-    "--data-binary --data-urlencode --header --request --user --user-agent --referer --cookie --cookie-jar --form --url "
-    "--upload-file --max-time --proxy --config --cert --key --cacert --capath --write-out --continue-at --dump-header "
-    "--range --retry --retry-delay --retry-max-time --connect-timeout --limit-rate --resolve --interface --json --oauth2-bearer"
+    "-o -d -H -X -u -A -e -b -c -F -T -m -x -K -E -w -C -D -r -z -y -Y -Q -P -U --output --output-dir --data "
+    "--data-raw --data-binary --data-urlencode --header --request --user --user-agent --referer --cookie --cookie-jar "
+    "--form --url --upload-file --max-time --proxy --config --cert --key --cacert --capath --write-out "
+    "--continue-at --dump-header "
+    "--range --retry --retry-delay --retry-max-time --connect-timeout --limit-rate --resolve --interface "
+    "--json --oauth2-bearer"
 )
 
 
@@ -64,7 +66,8 @@ def _last_part(address: str) -> str:
 
 _WGET = (
     "-O -o -a -P -U -t -T -w -Q -l -A -R -D -I -X -i -e -B --output-document --output-file --append-output "
-    "--directory-prefix --user-agent --tries --timeout --wait --header --user --password --post-data --level --input-file"
+    "--directory-prefix --user-agent --tries --timeout --wait --header --user --password --post-data "
+    "--level --input-file"
 )
 
 

@@ -1,7 +1,7 @@
 """Package managers: the manifest and lock file, where a verb certainly writes them.
 
-Left out on purpose: installing what the lock file says already (`npm ci`, `npm install`, `poetry install`), which may or
-may not write it.
+Left out on purpose: installing what the lock file says already (`npm ci`, `npm install`, `poetry install`), which may
+or may not write it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from agentsync.shell.call import Call
+from agentsync.shell.words import Word
 
 
 class Verb(Struct, frozen=True):
@@ -29,7 +30,9 @@ _ELSEWHERE = ("-g", "--global", "--dry-run", "--help", "-h", "-w", "--workspace"
 _ELSE = (*_ELSEWHERE, "-p", "--package", "--manifest-path", "--project", "--directory", "-F", "--filter", "-r", "-P")
 
 
-def _verbs(names: str, files: tuple[str, ...], *, packages: bool = True, never: tuple[str, ...] = _ELSE) -> dict[str, Verb]:
+def _verbs(
+    names: str, files: tuple[str, ...], *, packages: bool = True, never: tuple[str, ...] = _ELSE
+) -> dict[str, Verb]:
     return dict.fromkeys(names.split(), Verb(files, packages, never))
 
 
@@ -55,7 +58,9 @@ PACKAGES: dict[str, dict[str, Verb]] = {
 }
 """By program and verb."""
 
-_VALUED = "--registry --tag --group -G --extra --optional --features --rename --branch --rev --git --path --source --index"
+_VALUED = (
+    "--registry --tag --group -G --extra --optional --features --rename --branch --rev --git --path --source --index"
+)
 
 
 def package(it: Call) -> None:
@@ -99,12 +104,12 @@ def go(it: Call) -> None:
             it.write(os.path.join(os.path.dirname(first or ""), name), f"go mod {words[1]}")
     elif words[:1] == ["fmt"]:
         for word in words[1:] or ["."]:
-            folder = word.removesuffix("/...") if isinstance(word, str) else word
+            folder: Word = word.removesuffix("/...") if isinstance(word, str) else word
             if it.is_folder(folder):
                 it.write(folder, "go fmt", tree=True, only=(".go",))
     elif words[:1] == ["build"]:
-        if (word := options.get("-o")) is not None and not it.is_folder(word):
-            it.write(word, "go build -o")
+        if (made := options.get("-o")) is not None and not it.is_folder(made):
+            it.write(made, "go build -o")
     else:
         package(it)
 

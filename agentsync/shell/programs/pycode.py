@@ -10,33 +10,50 @@ import ast
 import os
 import warnings
 
-from msgspec import Struct
-
 from agentsync.shell.call import Call
+from agentsync.shell.programs.pyvalues import MAX_DEPTH, Known, Names, Text, Values, dotted
 from agentsync.shell.words import Word
 
-MAX_DEPTH = 30
 MAX_STATEMENTS = 2_000
 
-_HINTS = ("open", "write_", "unlink", "rename", "remove", "replace", "shutil", "touch", "system", "subprocess", "inplace")
+_HINTS = (
+    "open",
+    "write_",
+    "unlink",
+    "rename",
+    "remove",
+    "replace",
+    "shutil",
+    "touch",
+    "system",
+    "subprocess",
+    "inplace",
+)
 
-
-class Text(Struct, frozen=True):
-    """A string that is known, or a path object."""
-
-    text: str
-    is_path: bool = False
-
-
-Known = Text | None
-Names = dict[str, Known]
 
 _METHODS = {"write_text", "write_bytes", "unlink", "rename", "replace", "touch", "rmdir", "symlink_to", "hardlink_to"}
-_FIRST = {"os.remove", "os.unlink", "os.truncate", "os.rmdir", "os.rename", "os.replace", "shutil.move", "shutil.rmtree"}
-_SECOND = {"os.rename", "os.replace", "os.symlink", "os.link", "shutil.move", "shutil.copy", "shutil.copy2", "shutil.copyfile"}
+_FIRST = {
+    "os.remove",
+    "os.unlink",
+    "os.truncate",
+    "os.rmdir",
+    "os.rename",
+    "os.replace",
+    "shutil.move",
+    "shutil.rmtree",
+}
+_SECOND = {
+    "os.rename",
+    "os.replace",
+    "os.symlink",
+    "os.link",
+    "shutil.move",
+    "shutil.copy",
+    "shutil.copy2",
+    "shutil.copyfile",
+}
 _INTO = {"shutil.move", "shutil.copy", "shutil.copy2"}
 _OPEN = {"open", "io.open", "codecs.open"}
-_PATHS = {"pathlib.Path", "pathlib.PurePath", "pathlib.PosixPath"}
 _RUN = {"subprocess.run", "subprocess.call", "subprocess.check_call", "subprocess.check_output", "subprocess.Popen"}
 
 
@@ -58,6 +75,7 @@ class _Reading:
     def __init__(self, it: Call) -> None:
         self.it = it
         self.imported: dict[str, str] = {}
+        self.values = Values(self.imported, it.state.cwd)
         self.functions: dict[str, ast.FunctionDef] = {}
         self.left = MAX_STATEMENTS
 
@@ -71,9 +89,9 @@ class _Reading:
     def statement(self, node: ast.stmt, names: Names, depth: int) -> None:
         match node:
             case ast.Import():
-                self.imported |= {(one.asname or one.name): one.name for one in node.names}
+                self.imported.update({(one.asname or one.name): one.name for one in node.names})
             case ast.ImportFrom():
-                self.imported |= {(one.asname or one.name): f"{node.module}.{one.name}" for one in node.names}
+                self.imported.update({(one.asname or one.name): f"{node.module}.{one.name}" for one in node.names})
             case ast.FunctionDef():
                 self.functions[node.name] = node
             case ast.ClassDef() | ast.AsyncFunctionDef():
@@ -135,13 +153,13 @@ class _Reading:
 
     def _bind(self, target: ast.expr, value: ast.expr, names: Names) -> None:
         if isinstance(target, ast.Name):
-            names[target.id] = self.value(value, names)
+            names[target.id] = self.values.of(value, names)
         elif (
             isinstance(target, ast.Tuple | ast.List)
             and isinstance(value, ast.Tuple | ast.List)
             and len(target.elts) == len(value.elts)
         ):
-            values = [self.value(one, names) for one in value.elts]
+            values = [self.values.of(one, names) for one in value.elts]
             for one, known in zip(target.elts, values, strict=True):
                 self._forget(one, names)
                 if isinstance(one, ast.Name):
@@ -170,15 +188,15 @@ class _Reading:
             pending += reversed(list(ast.iter_child_nodes(here)))
 
     def _call(self, node: ast.Call, names: Names, depth: int) -> None:
-        name = self._dotted(node.func)
+        name = dotted(node.func, self.imported)
         keywords = {word.arg: word.value for word in node.keywords}
-        known = [self.value(arg, names) for arg in node.args]
+        known = [self.values.of(arg, names) for arg in node.args]
         first, second = (*known, None, None)[:2]
         if name in self.functions and isinstance(node.func, ast.Name):
             self._enter(self.functions[name], known, keywords, names, depth)
         elif name in _OPEN:
             if _writes(node.args[1] if len(node.args) > 1 else keywords.get("mode")):
-                self._note(first or self.value(keywords.get("file"), names), "open")
+                self._note(first or self.values.of(keywords.get("file"), names), "open")
         elif name in _FIRST | _SECOND:
             if name in _FIRST:
                 self._note(first, name, tree=True)
@@ -187,7 +205,7 @@ class _Reading:
                     second = None if first is None else Text(os.path.join(second.text, os.path.basename(first.text)))
                 self._note(second, name)
         elif name == "os.chdir":
-            self.it.state.cwd = None if first is None else self.it.path(first.text)
+            self.values.cwd = self.it.state.cwd = None if first is None else self.it.path(first.text)
         elif name == "os.system" and first is not None:
             self.it.script(first.text, self.it.state.child())
         elif name in _RUN and "cwd" not in keywords and node.args:
@@ -200,7 +218,7 @@ class _Reading:
     def _method(
         self, node: ast.Call, func: ast.Attribute, names: Names, keywords: dict[str | None, ast.expr], first: Known
     ) -> None:
-        on = self.value(func.value, names)
+        on = self.values.of(func.value, names)
         if on is None or not on.is_path:
             return
         if func.attr in _METHODS:
@@ -215,68 +233,21 @@ class _Reading:
     ) -> None:
         inner: Names = dict(names) | dict.fromkeys(arg.arg for arg in ast.walk(body.args) if isinstance(arg, ast.arg))
         inner |= dict(zip((arg.arg for arg in body.args.args), known, strict=False))
-        inner |= {name: self.value(value, names) for name, value in keywords.items() if name in inner and name}
+        inner |= {name: self.values.of(value, names) for name, value in keywords.items() if name in inner and name}
         self.block(body.body, inner, depth + 3)
 
     def _run(self, command: ast.expr, keywords: dict[str | None, ast.expr], names: Names) -> None:
         if isinstance(command, ast.List | ast.Tuple) and "shell" not in keywords:
-            texts = [self.value(one, names) for one in command.elts]
+            texts = [self.values.of(one, names) for one in command.elts]
             words: list[Word] = [one.text for one in texts if one is not None]
             if len(words) == len(texts):
                 self.it.run(words, self.it.state.child(), None)
-        elif "shell" in keywords and (text := self.value(command, names)) is not None:
+        elif "shell" in keywords and (text := self.values.of(command, names)) is not None:
             self.it.script(text.text, self.it.state.child())
 
     def _note(self, path: Known, how: str, *, tree: bool = False) -> None:
         if path is not None:
             self.it.write(path.text, f"python {how}", tree=tree and self.it.is_folder(path.text))
-
-    def _dotted(self, node: ast.expr) -> str:
-        parts: list[str] = []
-        while isinstance(node, ast.Attribute) and len(parts) < 4:
-            parts.append(node.attr)
-            node = node.value
-        if not isinstance(node, ast.Name):
-            return ""
-        return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
-
-    def value(self, node: ast.expr | None, names: Names, depth: int = 0) -> Known:
-        """The string or path that an expression is, if that is known."""
-        if depth > MAX_DEPTH:
-            return None
-        match node:
-            case ast.Constant(value=str(text)) if len(text) < 4096:
-                return Text(text)
-            case ast.Name(id=name):
-                return names.get(name)
-            case ast.JoinedStr(values=parts):
-                texts = [self.value(getattr(part, "value", None) if isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None else part, names, depth + 1) for part in parts]
-                known = [one.text for one in texts if one is not None]
-                return Text("".join(known)) if len(known) == len(texts) else None
-            case ast.BinOp(left=left, op=ast.Add() | ast.Div() as op, right=right):
-                a, b = self.value(left, names, depth + 1), self.value(right, names, depth + 1)
-                if a is None or b is None or len(a.text) + len(b.text) > 4096:
-                    return None
-                if isinstance(op, ast.Add):
-                    return Text(a.text + b.text) if not a.is_path and not b.is_path else None
-                return Text(os.path.join(a.text, b.text), is_path=True) if a.is_path or b.is_path else None
-            case ast.Call(func=func, args=args, keywords=[]):
-                return self._made(self._dotted(func), [self.value(arg, names, depth + 1) for arg in args])
-        return None
-
-    def _made(self, name: str, args: list[Known]) -> Known:
-        texts = [arg.text for arg in args if arg is not None]
-        if len(texts) < len(args):
-            return None
-        if name in _PATHS:
-            return Text(os.path.join(*texts) if texts else ".", is_path=True)
-        if name == "os.path.join" and texts:
-            return Text(os.path.join(*texts))
-        if name in ("str", "os.fspath") and len(texts) == 1:
-            return Text(texts[0])
-        if name in ("os.getcwd", "pathlib.Path.cwd") and self.it.state.cwd is not None:
-            return Text(self.it.state.cwd, is_path=name != "os.getcwd")
-        return None
 
 
 def _writes(mode: ast.expr | None) -> bool:
