@@ -69,3 +69,7 @@ class DamagedRecordError(AgentSyncError):
 
 class NewerRecordError(UnusableError):
     """A record was written by a newer version; it is left exactly as it is."""
+
+
+class MissingExtraError(AgentSyncError):
+    """Something optional is not installed; the hint says how to get it."""

@@ -1,0 +1,133 @@
+"""The parse tree: tree-sitter's, within bounds.
+
+The parser is an extra (`agentsync[shell]`), imported here only, in the function that needs it. Its time has no bound of
+its own: 64 kB of `|` took it two minutes. So it is stopped after `CPU_LIMIT` seconds, and a text with a NUL, which no
+shell can be given and on which it cannot be stopped, is not parsed at all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentsync.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tree_sitter import Node, Parser
+
+MAX_BYTES = 65536
+CPU_LIMIT = 0.25
+"""Seconds of processor time; 64 kB of ordinary commands take 0.08."""
+
+_CHUNK = 8192
+_parser: Parser | None = None
+
+SUBSTITUTIONS = frozenset({"command_substitution", "process_substitution", "arithmetic_expansion"})
+
+
+def parse(text: str) -> Node | None:
+    """The tree of a command, or None when it is too long, no text, or takes too long.
+
+    Raises:
+        MissingExtraError: the parser is not installed.
+    """
+    if len(text) > MAX_BYTES or "\0" in text:
+        return None
+    try:
+        source = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None  # half a character: no shell was ever given that
+    if len(source) > MAX_BYTES:
+        return None
+    return _bounded(_get_parser(), source)
+
+
+def _get_parser() -> Parser:
+    global _parser  # noqa: PLW0603  (building it costs more than most parses)
+    if _parser is None:
+        try:
+            import tree_sitter  # 60 ms together, most of it the grammar's tables
+            import tree_sitter_bash
+        except ImportError as reason:
+            raise MissingExtraError(
+                "reading shell commands needs a parser that is not installed",
+                hint="pip install 'agentsync[shell]'",
+            ) from reason
+        _parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language()))
+    return _parser
+
+
+def _bounded(parser: Parser, source: bytes) -> Node | None:
+    from time import process_time
+
+    end = process_time() + CPU_LIMIT
+    try:
+        tree = parser.parse(
+            lambda offset, _point: source[offset : offset + _CHUNK],
+            encoding="utf8",
+            progress_callback=lambda _offset, _error: process_time() > end,
+        )
+    except ValueError:
+        parser.reset()  # stopped; without this it would go on with the old text
+        return None
+    return tree.root_node
+
+
+def first_error(root: Node) -> int | None:
+    """The first line in which something was not understood; None if all was.
+
+    The grammar lacks `<>`, and a command that is only assignments and redirections; both are understood here.
+    """
+    if not root.has_error:
+        return None
+    lines: list[int] = []
+    pending = [root]
+    while pending:
+        here = pending.pop()
+        if (here.is_error and not is_read_write(here)) or (here.is_missing and not _is_no_command(here)):
+            lines.append(here.start_point.row)
+        pending += [child for child in here.children if child.has_error or child.is_missing]
+    return min(lines, default=None)
+
+
+def is_glued(parent: Node, end: int, node: Node) -> bool:
+    """Whether a node follows the one that ended at byte `end` without a space: two nodes of the tree, one word."""
+    if end < 0:
+        return False
+    between = (parent.text or b"")[end - parent.start_byte : node.start_byte - parent.start_byte]
+    return not between.replace(b"\\\n", b"")
+
+
+def is_read_write(node: Node) -> bool:
+    """Whether the node is the odd half of a redirection `<>`."""
+    if not node.is_error or node.parent is None:
+        return False
+    behind = node.next_sibling
+    if node.text == b"<":
+        return behind is not None and behind.type == "file_redirect" and behind.start_byte == node.end_byte
+    return node.text == b">" and node.parent.type == "file_redirect"
+
+
+def _is_no_command(node: Node) -> bool:
+    """Whether the node is the name that `A=1 >file` does not have."""
+    parent = node.parent
+    while parent is not None and parent.type == "command_name":
+        parent = parent.parent
+    return parent is not None and parent.type == "command" and parent.children[0].type == "variable_assignment"
+
+
+def text_of(node: Node) -> str:
+    """The source of a node."""
+    return (node.text or b"").decode("utf-8", "surrogateescape")
+
+
+def substitutions(node: Node) -> Iterator[Node]:
+    """The outermost `$(…)`, `<(…)`, `>(…)` and `$((…))` in a node, in the order of the text."""
+    pending = [node]
+    while pending:
+        here = pending.pop()
+        if here.type in SUBSTITUTIONS:
+            yield here
+        else:
+            pending += reversed(here.children)

@@ -1,0 +1,289 @@
+"""Walking the tree of a command: statements in their order, each with what is known where it runs.
+
+Every statement that may run counts as if it ran: both sides of `&&` and `||`, all branches, one round of a loop (a
+`for` over known words runs for each of them). Depth and the number of statements are bounded; what lies beyond is not
+read. At a syntax error reading ends, as everything behind it may mean something else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agentsync.shell import assign, commands, redirect, tree, words
+from agentsync.shell.call import Write
+from agentsync.shell.words import Unknown, Word
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+    from agentsync.shell.state import State
+
+MAX_DEPTH = 40
+MAX_STATEMENTS = 5_000
+MAX_ROUNDS = 256
+
+_BLOCKS = frozenset({"program", "do_group", "compound_statement", "else_clause"})
+_LEAVES = frozenset({"test_command", "arithmetic_expansion"})
+
+
+class Walk:
+    """One reading of one command; `found` is what it writes."""
+
+    def __init__(self) -> None:
+        self.found: list[Write] = []
+        self._depth = 0
+        self._left = MAX_STATEMENTS
+
+    def script(self, text: str, state: State) -> None:
+        """Read a text as a script that runs in `state`."""
+        if self._depth >= MAX_DEPTH or (root := tree.parse(text)) is None:
+            return
+        wrong = tree.first_error(root)
+        for statement in root.named_children:
+            if wrong is not None and statement.end_point.row >= wrong:
+                return  # a shell runs the lines before it, and nothing of this one
+            self.run(statement, state)
+
+    def run(self, node: Node, state: State, stdin: str | None = None, source: Word | None = None) -> str | None:
+        """Read one statement. Returns what it prints, where that is plain."""
+        self._left -= 1
+        if self._depth >= MAX_DEPTH or self._left < 0:
+            state.enter(None)  # what is not read may have gone anywhere
+            return None
+        self._depth += 1
+        try:
+            return self._statement(node, state, stdin, source)
+        finally:
+            self._depth -= 1
+
+    def _statement(self, node: Node, state: State, stdin: str | None, source: Word | None) -> str | None:
+        kind = node.type
+        if kind == "command":
+            return self._command(node, state, stdin, source)
+        if kind == "redirected_statement":
+            return self._redirected(node, state, stdin)
+        if kind in _BLOCKS:
+            self._all(node.named_children, state, stdin)
+        elif kind == "subshell":
+            self._all(node.named_children, state.copy(), stdin)
+        elif kind == "pipeline":
+            return self._pipeline(node.named_children, state, stdin)
+        elif kind == "list":
+            return self._list(node, state)
+        elif kind == "negated_command":
+            return self.run(node.named_children[-1], state, stdin)
+        elif kind == "if_statement":
+            self._if(node.children, state)
+        elif kind == "for_statement":
+            self._for(node, state, stdin)
+        elif kind in ("while_statement", "c_style_for_statement"):
+            self._loop(node, state, stdin)
+        elif kind == "case_statement":
+            self._case(node, state)
+        elif kind == "function_definition":
+            self._define(node, state)
+        elif kind in ("variable_assignment", "variable_assignments", "declaration_command"):
+            self._assignments(node, state)
+        elif kind == "unset_command":
+            for name in node.named_children:
+                state.variables[tree.text_of(name)] = None
+        elif kind in _LEAVES:
+            self._inner(node, state)
+        return None
+
+    def _all(self, nodes: list[Node], state: State, stdin: str | None = None) -> None:
+        for node in nodes:
+            self.run(node, state, stdin)
+
+    def _inner(self, node: Node, state: State) -> None:
+        """The commands in the substitutions of a word."""
+        for inner in tree.substitutions(node):
+            self._all(inner.named_children, state.copy())
+
+    # simple commands
+
+    def _command(self, node: Node, state: State, stdin: str | None, source: Word | None) -> str | None:
+        argv: list[Word] = []
+        end = -1
+        for child in node.children:
+            kind = child.type
+            if kind == "file_redirect":
+                source = self._redirect(child, state) or source
+                continue
+            self._inner(child, state)
+            if kind == "herestring_redirect":
+                stdin = redirect.here_string(child, state)
+            elif kind not in ("variable_assignment", "heredoc_redirect"):
+                word = child.named_children[0] if kind == "command_name" and child.named_children else child
+                if tree.is_glued(node, end, child):
+                    argv = [Unknown()]
+                    break
+                argv += words.expand(word, state)
+            end = child.end_byte
+        return self.call(argv, state, stdin, source)
+
+    def call(self, argv: list[Word], state: State, stdin: str | None, source: Word | None = None) -> str | None:
+        """Read a command whose words are known."""
+        self._left -= 1
+        if not argv or not isinstance(argv[0], str) or self._left < 0 or self._depth >= MAX_DEPTH:
+            return None
+        self._depth += 1
+        try:
+            body = state.functions.get(argv[0])
+            if body is None:
+                return commands.call(self, argv, state, stdin, source)
+            outer, known = state.arguments, [word for word in argv[1:] if isinstance(word, str)]
+            state.arguments = tuple(known) if len(known) == len(argv) - 1 else None
+            self.run(body, state, stdin)
+            state.arguments = outer
+        finally:
+            self._depth -= 1
+        return None
+
+    # redirections
+
+    def _redirected(self, node: Node, state: State, stdin: str | None) -> str | None:
+        body = node.child_by_field_name("body")
+        source: Word | None = None
+        more: list[Node] = []
+        extra: list[Node] = []
+        for child in node.children:
+            if child.type == "file_redirect":
+                source = self._redirect(child, state) or source
+            elif child.type == "herestring_redirect":
+                self._inner(child, state)
+                stdin = redirect.here_string(child, state)
+            elif child.type == "heredoc_redirect":
+                stdin = redirect.document(child, state)
+                for at, part in enumerate(child.children):
+                    if part.type == "file_redirect":
+                        source = self._redirect(part, state) or source
+                    elif part.type == "heredoc_body":
+                        self._inner(part, state)
+                    elif part.is_named and part.type not in ("heredoc_start", "heredoc_end"):
+                        (extra if child.field_name_for_child(at) == "argument" else more).append(part)
+        if body is None:
+            return None
+        if extra:  # words behind `<<EOF` belong to the command, which is then not whole in the tree
+            for part in extra:
+                self._inner(part, state)
+            argv = [w for c in body.named_children if c.type != "variable_assignment" for w in self._word(c, state)]
+            printed = self.call(argv + [w for c in extra for w in words.expand(c, state)], state, stdin, source)
+        else:
+            printed = self.run(body, state, stdin, source)
+        for part in more:
+            if part.type == "pipeline":
+                printed = self._pipeline(part.named_children, state, printed)
+            else:
+                self.run(part, state)
+        return printed
+
+    def _word(self, node: Node, state: State) -> list[Word]:
+        inner = node.named_children[0] if node.type == "command_name" and node.named_children else node
+        return words.expand(inner, state)
+
+    def _redirect(self, node: Node, state: State) -> Word | None:
+        """Note what a redirection writes; returns what it reads instead."""
+        self._inner(node, state)
+        target = redirect.target(node, state)
+        if isinstance(target, Write):
+            self.found.append(target)
+            return None
+        return target
+
+    # several commands
+
+    def _pipeline(self, nodes: list[Node], state: State, stdin: str | None) -> str | None:
+        for node in nodes:
+            stdin = self.run(node, state.copy(), stdin)
+        return stdin
+
+    def _list(self, node: Node, state: State) -> str | None:
+        """`a && b || c`: the tree leans to the left, as deep as the list is long."""
+        rest: list[tuple[str, Node]] = []
+        while node.type == "list":
+            left, operator, right = node.children[0], node.children[1], node.children[-1]
+            rest.append((operator.type, right))
+            node = left
+        printed = self.run(node, state)
+        for operator_type, right in reversed(rest):
+            if operator_type == "||":
+                other = state.copy()
+                self.run(right, other)
+                state.become(state.copy(), other)
+                printed = None
+            else:
+                printed = self.run(right, state)
+        return printed if len(rest) == 0 else None
+
+    def _if(self, children: list[Node], state: State) -> None:
+        ways: list[State] = []
+        here, has_else = state, False
+        for child in children:
+            if child.type == "then":
+                here = state.copy()
+                ways.append(here)
+            elif child.type == "elif_clause":
+                here = state
+                for part in child.children:
+                    if part.type == "then":
+                        here = state.copy()
+                        ways.append(here)
+                    elif part.is_named:
+                        self.run(part, here)
+            elif child.type == "else_clause":
+                has_else = True
+                here = state.copy()
+                ways.append(here)
+                self.run(child, here)
+            elif child.is_named:
+                self.run(child, here)
+        if not has_else:
+            ways.append(state.copy())
+        state.become(*ways)
+
+    def _for(self, node: Node, state: State, stdin: str | None) -> None:
+        variable, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
+        if variable is None or body is None:
+            return
+        name = tree.text_of(variable)
+        listed = node.children_by_field_name("value")
+        for child in listed:
+            self._inner(child, state)
+        items: list[Word] = [word for child in listed for word in words.expand(child, state)]
+        if not any(child.type == "in" for child in node.children):
+            items = list(state.arguments) if state.arguments is not None else [Unknown()]
+        if len(items) > MAX_ROUNDS or node.children[0].type == "select":
+            items = [Unknown()]
+        ways = [state.copy()]
+        for item in items:
+            state.variables[name] = (item,) if isinstance(item, str) else None
+            self.run(body, state, stdin)
+        ways.append(state.copy())
+        state.become(*(ways if not items else ways[1:]))
+
+    def _loop(self, node: Node, state: State, stdin: str | None) -> None:
+        before = state.copy()
+        self._all(node.named_children, state, stdin)
+        state.become(before, state.copy())
+
+    def _case(self, node: Node, state: State) -> None:
+        ways = [state.copy()]
+        for item in node.named_children:
+            if item.type == "case_item":
+                ways.append(state.copy())
+                values = item.children_by_field_name("value")
+                self._all([child for child in item.named_children if child not in values], ways[-1])
+        state.become(*ways)
+
+    def _define(self, node: Node, state: State) -> None:
+        name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
+        if name is not None and body is not None:
+            state.functions[tree.text_of(name)] = body
+
+    def _assignments(self, node: Node, state: State) -> None:
+        todo = [node] if node.type == "variable_assignment" else node.named_children
+        for child in todo:
+            self._inner(child, state)
+            if child.type == "variable_assignment":
+                assign.assign(child, state)
