@@ -56,7 +56,7 @@ class StrangeFileError(UnusableError):
 
 
 class MissingExtraError(AgentSyncError):
-    """Something optional is asked for, and what it needs is not installed."""
+    """Something optional is not installed; the hint says how to get it."""
 
 
 class GuardTimeoutError(UnusableError):
@@ -69,7 +69,3 @@ class DamagedRecordError(AgentSyncError):
 
 class NewerRecordError(UnusableError):
     """A record was written by a newer version; it is left exactly as it is."""
-
-
-class MissingExtraError(AgentSyncError):
-    """Something optional is not installed; the hint says how to get it."""

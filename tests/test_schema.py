@@ -35,8 +35,8 @@ from agentsync.errors import DamagedRecordError, NewerRecordError
 from agentsync.ops import agents, care, commands, decisions, edits, feed, install, mail, requests, tasks, waiting
 from agentsync.store import codec, setup
 from agentsync.store.activity import Line
-from agentsync.store.watched import Sighting
 from agentsync.store.compact import KEEP
+from agentsync.store.watched import Sighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
