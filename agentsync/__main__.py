@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agentsync.runtime import Runtime
+
 
 def main() -> int:
     """Run one command; the exit code is the caller's to use."""
@@ -19,7 +21,13 @@ def main() -> int:
         return answer(hook)
     from agentsync.cli.main import main as command
 
-    return command(sys.argv[1:])
+    return command(sys.argv[1:], serve=_serve)
+
+
+def _serve(runtime: Runtime) -> int:
+    from agentsync.mcp.server import serve
+
+    return serve(runtime)
 
 
 def _hook_call(arguments: Sequence[str]) -> Sequence[str] | None:

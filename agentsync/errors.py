@@ -7,6 +7,8 @@ else) are not errors: operations return them as types.
 
 from __future__ import annotations
 
+import errno
+
 
 class AgentSyncError(Exception):
     """Base class; `code` is the process exit code and the `code` of the JSON error object."""
@@ -69,3 +71,12 @@ class DamagedRecordError(AgentSyncError):
 
 class NewerRecordError(UnusableError):
     """A record was written by a newer version; it is left exactly as it is."""
+
+
+def explained(error: OSError) -> UnusableError:
+    """What the system refused, and on which file. Everything we touch belongs to the state or to a settings file."""
+    where = f"{error.filename}: " if error.filename else ""
+    why = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        return UnusableError(f"{where}{why}", "make room; agent-sync gc gives back what the log can spare")
+    return UnusableError(f"{where}{why}", "agent-sync doctor looks for the cause")

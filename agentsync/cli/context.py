@@ -13,7 +13,7 @@ from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from agentsync.core.records import Event
     from agentsync.ops.session import Session
@@ -26,8 +26,10 @@ MAX_MESSAGE = 2000
 class Context:
     """One run of the command line."""
 
-    def __init__(self, json: bool) -> None:
+    def __init__(self, json: bool, serve: Callable[[Runtime], int] | None = None) -> None:
         self.json = json
+        self.serve = serve
+        """Starts the MCP server."""
         self.runtime = Runtime()
         self._opened: Session | None = None
 

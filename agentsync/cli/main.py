@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from agentsync.cli.context import Context
 from agentsync.cli.parser import UsageExit, build
-from agentsync.errors import AgentSyncError, UnusableError, UsageError
+from agentsync.errors import AgentSyncError, UsageError, explained
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from agentsync.runtime import Runtime
 
 DEBUG = "AGENT_SYNC_DEBUG"
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str], serve: Callable[[Runtime], int] | None = None) -> int:
     """Run one command.
 
     Args:
         arguments: What was typed after the command's name.
+        serve: What `mcp` starts: another edge, which this one must not know.
 
     Returns:
         The exit code: 0 done, 1 internal error, 2 usage, 3 conflict, 4 no such thing, 5 gave up waiting, 6 state
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 # until the process ends
         elif hasattr(getattr(sys, name), "reconfigure"):
             getattr(sys, name).reconfigure(errors="backslashreplace")  # names on disk need not be UTF-8
-    code = _run(arguments)
+    code = _run(arguments, serve)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -44,8 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     return code
 
 
-def _run(arguments: Sequence[str]) -> int:
-    context = Context(json="--json" in arguments[: [*arguments, "--"].index("--")])
+def _run(arguments: Sequence[str], serve: Callable[[Runtime], int] | None) -> int:
+    context = Context(json="--json" in arguments[: [*arguments, "--"].index("--")], serve=serve)
     try:
         options = build(arguments).parse_args(arguments)
         context.apply(options)
@@ -62,7 +64,7 @@ def _run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        return _fail(context, _explained(error))
+        return _fail(context, explained(error))
     except Exception as error:
         if os.environ.get(DEBUG):
             raise
@@ -81,12 +83,3 @@ def _fail(context: Context, error: AgentSyncError) -> int:
     except OSError:
         _mute()  # nobody listens, or there is no room to answer; the exit code says it
     return error.code
-
-
-def _explained(error: OSError) -> AgentSyncError:
-    """What the system refused, and on which file. Everything we touch belongs to the state or to a settings file."""
-    where = f"{error.filename}: " if error.filename else ""
-    why = error.strerror or str(error)
-    if error.errno == errno.ENOSPC:
-        return UnusableError(f"{where}{why}", "make room; agent-sync gc gives back what the log can spare")
-    return UnusableError(f"{where}{why}", "agent-sync doctor looks for the cause")

@@ -150,6 +150,15 @@ def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list
     return [Put(key, lock) for key, lock in taken.items()]
 
 
+def is_own(session: Session) -> bool:
+    """Whether the caller's own process is its life on the board: it ends with it."""
+    found = session.store.state().presence(session.me.id)
+    own = session.runtime.process(session.runtime.pid)
+    if found is None or own is None or found.agent.boot_id != session.runtime.boot_id:
+        return False
+    return (found.agent.pid, found.agent.pid_start) == (own.pid, own.start)
+
+
 def end(session: Session, release_all: bool, continues: bool = False) -> tuple[Lock, ...]:
     """The session says goodbye.
 

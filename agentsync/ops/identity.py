@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentsync.core.agents import RESERVED, Facts
 from agentsync.core.paths import is_valid_id
@@ -29,6 +30,12 @@ SESSION_VARIABLES = (("CLAUDE_CODE_SESSION_ID", "claude"), ("GEMINI_SESSION_ID",
 PID_VARIABLES = {"claude": "CLAUDE_PID"}
 """Variables that hold the client's own pid."""
 
+CLIENTS = ("claude", "codex", "gemini", "opencode", "copilot", "cursor")
+"""Clients by the word that is in the name by which each of them introduces itself to a server."""
+
+_WRAPPERS = frozenset({"sh", "bash", "dash", "zsh", "fish", "env", "timeout", "uv", "uvx", "pipx"})
+"""Programs that start a server for somebody else, and end when it does."""
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 
 
@@ -40,6 +47,21 @@ class Identity(Struct, frozen=True, kw_only=True, gc=False):
     """What named it, for people: a variable, the hook's payload, an ancestor process, the terminal."""
     client: str = "shell"
     session: str | None = None
+    process: Process | None = None
+    """The process whose life is the agent's, where that is known already; else it is looked for."""
+
+
+class Caller(Struct, frozen=True, kw_only=True, gc=False):
+    """What the other side of a connection says about itself."""
+
+    own_id: str
+    """The agent's id if it belongs to no session that we can name."""
+    name: str = ""
+    """The client's, in its own words."""
+    client: str | None = None
+    """The client of the session that was told."""
+    session: str | None = None
+    """The session that a call belongs to, where the client tells it with each call."""
 
 
 def id_of_session(client: str, session: str) -> str:
@@ -87,6 +109,61 @@ def identify(
     return _ancestor(runtime, presences or []) or _terminal(runtime, client)
 
 
+def of_connection(runtime: Runtime, presences: list[Presence], caller: Caller) -> Identity:
+    """Find out which agent a connection is.
+
+    A client that names itself is believed over variables and ancestors of another client: it may have been started from
+    that one's shell.
+
+    Raises:
+        UsageError: `AGENT_SYNC_ID` cannot be an agent's id.
+    """
+    own = runtime.process(runtime.pid)
+    if runtime.env.get("AGENT_SYNC_ID"):
+        return replace(identify(runtime), process=own)
+    says = known_client(caller.name)
+    if caller.session:
+        me = identify(runtime, client=caller.client, session=caller.session)
+        return replace(me, source="the session id that came with the call", process=_host_process(me, runtime))
+    for variable, client in SESSION_VARIABLES:
+        session = runtime.env.get(variable)
+        if session and says in (None, client):
+            me = Identity(id=id_of_session(client, session), source=variable, client=client, session=session)
+            me = replace(me, process=_host_process(me, runtime))
+            return _present_session(me, runtime, presences) or me
+    found = _ancestor(runtime, [p for p in presences if says in (None, p.agent.client)])
+    if found is not None:
+        return found
+    client = says or caller.own_id.rpartition("-")[0]
+    return Identity(id=caller.own_id, source="this connection", client=client, process=own)
+
+
+def known_client(name: str) -> str | None:
+    """The client that calls itself by some name, if we know it."""
+    return next((client for client in CLIENTS if client in name.lower()), None)
+
+
+def _present_session(me: Identity, runtime: Runtime, presences: list[Presence]) -> Identity | None:
+    """The session that the client is in now: after `/clear` it is another one than when it started the server."""
+    for presence in presences:
+        agent = presence.agent
+        mine = me.process is not None and (agent.pid, agent.pid_start) == (me.process.pid, me.process.start)
+        if mine and agent.boot_id == runtime.boot_id and agent.client == me.client and not presence.ended:
+            return replace(me, id=agent.id, session=agent.session)
+    return None
+
+
+def _host_process(me: Identity, runtime: Runtime) -> Process | None:
+    """The client that runs the server: as for its hooks, else the nearest ancestor that does more than pass it on."""
+    process = _client_process(me, runtime)
+    if process is not None:
+        return process
+    for pid, program in runtime.ancestors():
+        if program not in _WRAPPERS:
+            return runtime.process(pid)
+    return None
+
+
 def _ancestor(runtime: Runtime, presences: list[Presence]) -> Identity | None:
     by_pid = {p.agent.pid: p.agent for p in presences if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id}
     for pid, _ in runtime.ancestors() if by_pid else ():
@@ -132,8 +209,8 @@ def _text(name: str | None) -> str | None:
 
 def _client_process(me: Identity, runtime: Runtime) -> Process | None:
     """The long-lived client: by its own variable, else an ancestor of that name. Never a shell in between."""
-    if not me.session:
-        return None
+    if me.process is not None or not me.session:
+        return me.process
     stated = runtime.env.get(PID_VARIABLES.get(me.client, ""), "")
     if stated.isascii() and stated.isdigit() and (process := runtime.process(int(stated))) is not None:
         return process

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from agentsync.core import keys
 from agentsync.errors import UnusableError, UsageError
-from agentsync.ops.identity import Identity, identify
+from agentsync.ops.identity import Caller, Identity, identify, of_connection
 from agentsync.store import settings
 from agentsync.store.guard import CLI_TIMEOUT, HOOK_TIMEOUT
 from agentsync.store.locate import Place, locate
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agentsync.store.files import Files
 
 
-__all__ = ["CLI_TIMEOUT", "HOOK_TIMEOUT", "Session", "open_session", "resolve_targets", "resource"]
+__all__ = ["CLI_TIMEOUT", "HOOK_TIMEOUT", "Session", "open_connection", "open_session", "resolve_targets", "resource"]
 
 
 class Session:
@@ -85,6 +85,21 @@ def open_session(
         presences = None  # whoever needs the store will meet the error; `doctor` explains it
     me = identify(runtime, presences, client, session)
     return Session(runtime, place, me, store, timeout)
+
+
+def open_connection(runtime: Runtime, caller: Caller, timeout: float = CLI_TIMEOUT) -> Session:
+    """The session of a connection to the MCP server, at the store of the runtime's working directory.
+
+    Raises:
+        UsageError: `AGENT_SYNC_ID` cannot be an agent's id.
+    """
+    place = locate(runtime.cwd, runtime.env)
+    store = _store(runtime, place, None, owns_signals=False)
+    try:
+        presences = store.state().presences() if store.exists() else []
+    except UnusableError:
+        presences = []  # whoever needs the store will meet the error
+    return Session(runtime, place, of_connection(runtime, presences, caller), store, timeout)
 
 
 def _store(runtime: Runtime, place: Place, files: Files | None, owns_signals: bool) -> Store:

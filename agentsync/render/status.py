@@ -69,6 +69,11 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     return lines
 
 
+def agents(board: Overview, now: datetime) -> list[str]:
+    """Who is here, one line each, aligned."""
+    return aligned([_agent_row(p, board.you.presence.agent.id, now) for p in board.agents], indent="")
+
+
 def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
     """Terse Markdown inside a frame, at most `limit` characters; what does not fit is counted."""
     me = board.you.presence.agent.id
