@@ -19,7 +19,7 @@ _SHOWN = 60
 
 _KINDS = {"string": "a text", "array": "a list of texts", "integer": "a whole number", "boolean": "true or false"}
 
-_NAMES = {str: "a text", list: "a list with other things in it", dict: "an object"}
+_NAMES: dict[type, str] = {str: "a text", list: "a list with other things in it", dict: "an object"}
 
 
 def checked(tool: str, given: Mapping[str, Any]) -> dict[str, Any]:

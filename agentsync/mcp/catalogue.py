@@ -48,7 +48,7 @@ _PATHS = "files, directories ('src/'), patterns ('src/**/*.py') or '@name' for s
 TOOLS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "lock": (
         "Reserve paths before you edit them, so that no other agent edits them meanwhile. All or none. If another "
-        "agent holds one of them, it fails and tells who, why and until when. A lock lasts an hour from your last call.",
+        "agent holds one of them, it fails and tells who, why, until when. A lock lasts an hour from your last call.",
         {
             "paths": _list(_PATHS),
             "reason": _words("what you are about to do, for those who are refused"),

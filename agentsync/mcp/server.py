@@ -182,8 +182,12 @@ class Handlers:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[str] = loop.create_future()
 
+        def settle(text: str) -> None:
+            if not found.cancelled():
+                found.set_result(text)
+
         def hand_over(text: str) -> None:
-            loop.call_soon_threadsafe(lambda: found.cancelled() or found.set_result(text))
+            loop.call_soon_threadsafe(settle, text)
 
         def run() -> None:
             handover.run(hand_over)

@@ -90,7 +90,8 @@ def _lock(session: Session, given: dict[str, Any]) -> Answer:
         lines.append(
             f"{escape(held.lock.path)} is also locked in {where} by {held.lock.holder}: a merge conflict looms"
         )
-    return Answer(text="\n".join(lines))
+    undo = partial(locks.give_back, session, decision.locks) if seconds else None
+    return Answer(text="\n".join(lines), undo=undo)
 
 
 def _held(session: Session, conflict: Conflict, waited: bool) -> Answer:
