@@ -3,7 +3,8 @@
 One process serves one connection over stdin and stdout. It is an edge like the command line: each tool checks its
 arguments, calls one operation and renders the outcome. Nothing here decides anything about locks, tasks or mail.
 
-server      starts and ends it; the protocol's handlers
+server      starts and ends it
+handlers    from a request of the protocol to a tool, and back
 wire        lines in and out; both eras of the protocol on one connection
 connection  which agent and which repository a call is for
 catalogue   the tools as the client's model sees them
