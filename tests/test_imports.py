@@ -46,7 +46,10 @@ NEVER_IN_A_HOOK = frozenset(
 )
 """Top-level packages that cost more than they give on a path that runs before every edit."""
 
-NEVER_IN_A_COMMAND = frozenset({"asyncio", "filelock", "logging", "subprocess", "tomllib", "urllib", "watchdog"})
+SDK = frozenset({"anyio", "mcp", "mcp_types", "pydantic", "starlette"})
+"""What the MCP server needs takes a second to import."""
+
+NEVER_IN_A_COMMAND = SDK | {"asyncio", "filelock", "logging", "subprocess", "tomllib", "urllib", "watchdog"}
 
 
 def loaded(*words: str, cwd: Path, stdin: bytes = b"", code: int = 0, **env: str) -> set[str]:
@@ -208,6 +211,15 @@ def test_the_hook_command_does_not_go_through_the_command_line(repo: Path) -> No
     modules = loaded("-m", "agentsync", "hook", "stop", cwd=repo, stdin=b"{}", CLAUDE_CODE_SESSION_ID=SESSION)
     assert "argparse" not in modules
     assert not {name for name in ours(modules) if name.startswith("agentsync.cli.")}
+
+
+def test_only_the_mcp_server_itself_loads_its_sdk(repo: Path) -> None:
+    for words in (["--help"], ["mcp", "--help"], ["status"]):
+        modules = loaded("-m", "agentsync", *words, cwd=repo, CLAUDE_CODE_SESSION_ID=SESSION)
+        assert not packages(modules) & SDK
+        assert not {name for name in ours(modules) if name.startswith("agentsync.mcp")}
+    assert not packages(hook(repo, "pre-tool-use", "held.py")) & SDK
+    assert "mcp" in packages(loaded("-m", "agentsync", "mcp", cwd=repo, stdin=b"")), "this test can see it"
 
 
 def test_the_layers_are_kept() -> None:

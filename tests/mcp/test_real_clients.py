@@ -186,7 +186,7 @@ class Codex:
 
 
 def calls(tool: str, given: dict[str, Any], **extra: Any) -> dict[str, Any]:
-    return {"tools": [{"name": tool, "namespace": "mcp__agent-sync", "input": given}], **extra}
+    return {"tools": [{"name": tool, "namespace": "mcp__agent_sync", "input": given}], **extra}
 
 
 @pytest.fixture
@@ -217,6 +217,7 @@ def test_codex_locks_by_the_tool_and_is_linked_to_its_session(codex: Codex) -> N
     done = codex.run(turns)
     assert done.rc == 0, done.err
     told = codex.seen()
+    open("/tmp/codex.json", "w").write(told)
     assert "locked hello.txt" in told
     assert "holder: bob (bob)" in told
     assert told.count("use tabs, please") == 1
