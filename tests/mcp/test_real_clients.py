@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,24 @@ class Codex:
         return json.dumps(rows[-1]["body"], ensure_ascii=False)
 
 
+def wait_for_server(repo: Path) -> None:
+    """Until the server that a client has started there is serving: Codex does not wait for it with its first request."""
+    end = time.monotonic() + 60
+    while not any(_serves(process, repo) for process in Path("/proc").iterdir() if process.name.isdigit()):
+        assert time.monotonic() < end, "no server was started"
+        time.sleep(0.1)
+    time.sleep(1)
+
+
+def _serves(process: Path, repo: Path) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        here = words[-2:] == [b"mcp", b""] and (process / "cwd").resolve() == repo
+        return here and len(list((process / "task").iterdir())) > 1  # it listens in a thread of its own
+    except OSError:
+        return False  # it ended meanwhile
+
+
 def calls(tool: str, given: dict[str, Any], **extra: Any) -> dict[str, Any]:
     return {"tools": [{"name": tool, "namespace": "mcp__agent_sync", "input": given}], **extra}
 
@@ -203,12 +222,16 @@ def test_codex_locks_by_the_tool_and_is_linked_to_its_session(codex: Codex) -> N
     command(codex.repo, "bob", "lock", "other.txt", "--reason", "rewriting it")
     found: dict[str, Any] = {}
 
+    def until_ready(_body: object) -> None:
+        wait_for_server(codex.repo)
+
     def look(_body: object) -> None:
         found.update(board(codex.repo))
         (it,) = [agent["id"] for agent in found["agents"] if agent["client"] == "codex"]
         assert command(codex.repo, "bob", "send", "--to", it, "--message", "use tabs, please").returncode == 0
 
     turns = [
+        {"tools": [{"name": "exec_command", "input": {"cmd": "true"}}], "call": until_ready},
         calls("lock", {"paths": ["hello.txt"], "reason": "greeting"}),
         calls("lock", {"paths": ["other.txt"]}, call=look),
         calls("status", {}),
@@ -217,7 +240,6 @@ def test_codex_locks_by_the_tool_and_is_linked_to_its_session(codex: Codex) -> N
     done = codex.run(turns)
     assert done.rc == 0, done.err
     told = codex.seen()
-    open("/tmp/codex.json", "w").write(told)
     assert "locked hello.txt" in told
     assert "holder: bob (bob)" in told
     assert told.count("use tabs, please") == 1
