@@ -30,6 +30,7 @@ from mcp_types import (
     JSONRPCResponse,
     jsonrpc_message_adapter,
 )
+from msgspec import DecodeError, json
 from pydantic import ValidationError
 
 if TYPE_CHECKING:
@@ -146,6 +147,9 @@ class Wire:
             if any(problem["type"] == "json_invalid" for problem in error.errors(include_url=False)):
                 return await self._complain(PARSE_ERROR, "this line is not JSON")
             return await self._complain(INVALID_REQUEST, "this is not a JSON-RPC 2.0 message")
+        if isinstance(message, JSONRPCNotification) and _has_id(line):
+            # The SDK would take it for a notification, and who waits for the answer would wait for ever.
+            return await self._complain(INVALID_REQUEST, "the id of a request is a text or a whole number")
         lane = self._lane_of(message)
         if isinstance(message, JSONRPCRequest):
             self._open[message.id] = lane
@@ -205,6 +209,14 @@ class Wire:
             except OSError:  # nobody reads any more
                 self.hang_up()
                 await anyio.lowlevel.checkpoint()
+
+
+def _has_id(line: bytes) -> bool:
+    try:
+        found = json.decode(line)
+    except DecodeError:  # of the two parsers one is stricter
+        return False
+    return isinstance(found, dict) and "id" in found
 
 
 def _nobody_reads(fd: int) -> bool:

@@ -146,7 +146,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("lock", {"paths": ["a"], "wait_seconds": 1e300}, "wait_seconds is 1e+300"),
     ("lock", {"paths": ["a"], "repo": "/nowhere/at/all"}, "is not a directory here"),
     ("lock", {"paths": ["x" * 5000]}, "not a path"),
-    ("send", {"to": "nobody", "message": "hi"}, "no agent here has the id or name 'nobody'"),
+    ("send", {"to": "nobody", "message": "hi"}, "no agent here has the id, name or role 'nobody'"),
     ("send", {"to": "all", "message": ""}, "message"),
     ("complete", {"task": "t-none"}, "there is no task"),
     ("complete", {"task": "t", "blocked_because": " "}, "blocked_because is empty"),
