@@ -159,6 +159,39 @@ def test_mail_comes_to_claude_with_the_answer_of_a_tool_once(claude: Claude) -> 
     assert claude.seen().count("use tabs, please") == 1
 
 
+def test_after_clear_the_server_goes_on_as_the_new_conversation(claude: Claude) -> None:
+    assert command(claude.repo, "installer", "install").returncode == 0
+    found: list[dict[str, Any]] = []
+    turns = [
+        uses("lock", {"paths": ["hello.txt"]}),
+        {"text": "Done.", "call": lambda _body: found.append(board(claude.repo))},
+        uses("lock", {"paths": ["hello.txt", "other.txt"]}),
+        {"text": "Done again.", "call": lambda _body: found.append(board(claude.repo))},
+    ]
+    assert claude.run(turns, ["Go.", "/clear", "Go on."]).rc == 0
+    before, after = ([agent["id"] for agent in board["agents"] if agent["client"] == "claude"] for board in found)
+    assert len(before) == len(after) == 1
+    assert before != after
+    assert {lock["path"]: lock["holder"] for lock in found[1]["locks"]} == dict.fromkeys(
+        ["hello.txt", "other.txt"], after[0]
+    )
+
+
+def test_a_killed_claude_without_hooks_frees_what_it_locked(claude: Claude) -> None:
+    started: list[subprocess.Popen[str]] = []
+
+    def kill(_body: object) -> None:
+        assert command(claude.repo, "bob", "lock", "hello.txt").returncode == 3
+        started[0].kill()
+
+    turns = [uses("lock", {"paths": ["hello.txt"]}), {"text": "Done.", "call": kill}]
+    claude.run(turns, on_start=started.append)
+    assert "locked hello.txt" in claude.seen()
+    end = time.monotonic() + 5
+    while command(claude.repo, "bob", "lock", "hello.txt").returncode != 0:
+        assert time.monotonic() < end, "it is still held"
+
+
 # ---------------------------------------------------------------- Codex
 class Codex:
     """The same with Codex."""
