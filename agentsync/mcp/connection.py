@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from msgspec import Struct
 
 from agentsync.errors import AgentSyncError, UsageError
-from agentsync.ops.identity import Caller
+from agentsync.ops.identity import Caller, known_client
 from agentsync.ops.session import HOOK_TIMEOUT, Session, open_connection, resolve_targets
 from agentsync.runtime import Runtime
 
@@ -78,7 +78,7 @@ class Connection:
         with self._mutex:
             self._told = told or self._told  # not every request carries it
             told = self._told
-        own_id = f"{_slug(origin.client_name)}-{self._number}"
+        own_id = f"{known_client(origin.client_name) or _slug(origin.client_name)}-{self._number}"
         client = "codex" if told else None
         return Caller(own_id=own_id, name=origin.client_name, client=client, session=told)
 

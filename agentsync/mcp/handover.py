@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from agentsync.errors import AgentSyncError
 from agentsync.mcp.tools import MAX_TEXT
+from agentsync.ops.session import HOOK_TIMEOUT, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from agentsync.core.records import Message
     from agentsync.ops.mail import Delivery
-    from agentsync.ops.session import Session
 
 PATIENCE_S = 1.0
 """Seconds for which the guard is kept while an answer is on its way. It takes a millisecond unless nobody reads."""
@@ -38,7 +38,8 @@ class Handover:
             is_inbox: Whether all mail was asked for, broadcasts included, not only what is urgent.
             waits: Whether somebody will call `written`; else it counts as told at once.
         """
-        self._session = session
+        # Not for the call's own patience: the answer is there, and mail can come with the next one.
+        self._session = Session(session.runtime, session.place, session.me, session.store, HOOK_TIMEOUT)
         self._is_inbox = is_inbox
         self._waits = waits
         self._gone = threading.Event()

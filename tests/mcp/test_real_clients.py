@@ -284,6 +284,25 @@ def test_codex_locks_by_the_tool_and_is_linked_to_its_session(codex: Codex) -> N
     assert command(codex.repo, "bob", "lock", "hello.txt").returncode == 0, "Codex has ended, so what it held is free"
 
 
+def test_it_is_the_way_out_of_a_sandbox_that_keeps_the_shell_from_the_state(codex: Codex) -> None:
+    command(codex.repo, "bob", "lock", "other.txt")
+    typed = f"{SERVER} lock hello.txt; echo code=$?"
+    turns = [
+        {
+            "tools": [{"name": "exec_command", "input": {"cmd": typed}}],
+            "call": lambda _body: wait_for_server(codex.repo),
+        },
+        calls("lock", {"paths": ["hello.txt"]}),
+        {"text": "Done."},
+    ]
+    assert codex.run(turns, sandbox="read-only").rc == 0
+    told = codex.seen()
+    if "code=0" in told:
+        pytest.skip("this machine cannot make the sandbox")
+    assert "code=6" in told
+    assert "locked hello.txt" in told
+
+
 # ---------------------------------------------------------------- the SDK's clients and the inspector
 @pytest.mark.parametrize(
     ("version", "era", "spoken"),
