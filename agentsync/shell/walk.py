@@ -61,7 +61,8 @@ class Walk:
         if kind == "command":
             return self._command(node, state, stdin, source)
         if kind == "redirected_statement":
-            return self._redirected(node, state, stdin)
+            redirects = node.children_by_field_name("redirect")
+            return self._redirected(node.child_by_field_name("body"), redirects, state, stdin)
         if kind in _BLOCKS:
             self._all(node.named_children, state, stdin)
         elif kind == "subshell":
@@ -69,9 +70,9 @@ class Walk:
         elif kind == "pipeline":
             return self._pipeline(node.named_children, state, stdin)
         elif kind == "list":
-            return self._list(node, state)
+            return self._list(node, state, stdin)
         elif kind == "negated_command":
-            return self.run(node.named_children[-1], state, stdin)
+            return self.run(node.named_children[-1], state, stdin, source)
         elif kind == "if_statement":
             self._if(node.children, state)
         elif kind == "for_statement":
@@ -142,12 +143,18 @@ class Walk:
 
     # redirections
 
-    def _redirected(self, node: Node, state: State, stdin: str | None) -> str | None:
-        body = node.child_by_field_name("body")
+    def _redirected(self, body: Node | None, redirects: list[Node], state: State, stdin: str | None) -> str | None:
+        """Read a statement with redirections; those behind a list or pipeline belong to its last command."""
+        while body is not None and body.type == "negated_command":
+            body = body.named_children[-1]
+        if body is not None and redirects and body.type == "list":
+            return self._list(body, state, stdin, redirects)
+        if body is not None and redirects and body.type == "pipeline":
+            return self._pipeline(body.named_children, state, stdin, redirects)
         source: Word | None = None
         more: list[Node] = []
         extra: list[Node] = []
-        for child in node.children:
+        for child in redirects:
             if child.type == "file_redirect":
                 source = self._redirect(child, state) or source
             elif child.type == "herestring_redirect":
@@ -155,18 +162,10 @@ class Walk:
                 stdin = redirect.here_string(child, state)
             elif child.type == "heredoc_redirect":
                 stdin = redirect.document(child, state)
-                for at, part in enumerate(child.children):
-                    if part.type == "file_redirect":
-                        source = self._redirect(part, state) or source
-                    elif part.type == "heredoc_body":
-                        self._inner(part, state)
-                    elif part.is_named and part.type not in ("heredoc_start", "heredoc_end"):
-                        (extra if child.field_name_for_child(at) == "argument" else more).append(part)
+                source = self._heredoc(child, state, extra, more) or source
         if body is None:
             return None
         if extra:  # words behind `<<EOF` belong to the command, which is then not whole in the tree
-            for part in extra:
-                self._inner(part, state)
             argv = [w for c in body.named_children if c.type != "variable_assignment" for w in self._word(c, state)]
             printed = self.call(argv + [w for c in extra for w in words.expand(c, state)], state, stdin, source)
         else:
@@ -177,6 +176,22 @@ class Walk:
             else:
                 self.run(part, state)
         return printed
+
+    def _heredoc(self, node: Node, state: State, extra: list[Node], more: list[Node]) -> Word | None:
+        """What else is on the line of a `<<EOF`: redirections, words of its command, what it is piped into."""
+        source: Word | None = None
+        for at, part in enumerate(node.children):
+            if part.type == "file_redirect":
+                source = self._redirect(part, state) or source
+            elif part.type == "heredoc_body":
+                self._inner(part, state)
+            elif part.is_named and part.type not in ("heredoc_start", "heredoc_end"):
+                if node.field_name_for_child(at) == "argument":
+                    self._inner(part, state)
+                    extra.append(part)
+                else:
+                    more.append(part)
+        return source
 
     def _word(self, node: Node, state: State) -> list[Word]:
         inner = node.named_children[0] if node.type == "command_name" and node.named_children else node
@@ -193,28 +208,38 @@ class Walk:
 
     # several commands
 
-    def _pipeline(self, nodes: list[Node], state: State, stdin: str | None) -> str | None:
+    def _pipeline(
+        self, nodes: list[Node], state: State, stdin: str | None, redirects: list[Node] | None = None
+    ) -> str | None:
+        """Every command in a shell of its own; the grammar may put `a | b && c` the wrong way round."""
         for node in nodes:
-            stdin = self.run(node, state.copy(), stdin)
+            given = redirects or [] if node is nodes[-1] else []
+            if node.type == "list":
+                stdin = self._list(node, state, stdin, given, piped=True)
+            else:
+                stdin = self._redirected(node, given, state.copy(), stdin)
         return stdin
 
-    def _list(self, node: Node, state: State) -> str | None:
+    def _list(
+        self, node: Node, state: State, stdin: str | None, redirects: list[Node] | None = None, *, piped: bool = False
+    ) -> str | None:
         """`a && b || c`: the tree leans to the left, as deep as the list is long."""
         rest: list[tuple[str, Node]] = []
         while node.type == "list":
             left, operator, right = node.children[0], node.children[1], node.children[-1]
             rest.append((operator.type, right))
             node = left
-        printed = self.run(node, state)
-        for operator_type, right in reversed(rest):
+        self.run(node, state.copy() if piped else state, stdin)
+        printed: str | None = None
+        for at, (operator_type, right) in enumerate(reversed(rest), 1):
+            given = redirects or [] if at == len(rest) else []
             if operator_type == "||":
                 other = state.copy()
-                self.run(right, other)
+                self._redirected(right, given, other, None)
                 state.become(state.copy(), other)
-                printed = None
             else:
-                printed = self.run(right, state)
-        return printed if len(rest) == 0 else None
+                printed = self._redirected(right, given, state, None)
+        return printed if len(rest) == 1 else None
 
     def _if(self, children: list[Node], state: State) -> None:
         ways: list[State] = []

@@ -14,10 +14,10 @@ FILES = (
 ).split()
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Path:
-    """The repository, on branch main, with a branch `other` at another commit and `same` at the same one."""
-    root = tmp_path / "repo"
+@pytest.fixture(scope="session")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository, which nobody changes: on branch main, with a branch `other` at another commit and `same` at the same one."""
+    root = tmp_path_factory.mktemp("shell") / "repo"
     for name in FILES:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)

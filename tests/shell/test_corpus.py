@@ -6,6 +6,7 @@ for everything it writes (with a slash at the end when all below is meant).
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,7 +61,12 @@ def test_a_real_command_writes_what_is_written_beside_it(case: Case, repo: Path)
     root = str(repo)
     known = {absolute(path, root) for path in case.writes}
     found = read.writes(case.command, root, HOME)
-    assert {(write.path, write.tree) for write in found} == known
+    told = {(write.path, write.tree) for write in found}
+    for path, tree in [entry for entry in known if entry[0].endswith("/lists/*")]:  # what is there, on this machine
+        matching = {entry for entry in told if fnmatch(entry[0], path) and entry[1] == tree}
+        assert matching
+        told, known = told - matching, known - {(path, tree)}
+    assert told == known
     held = [f"{root}/{name}" for name in FILES]
     refused = {path for path in held if any(write.covers(path) for write in found)}
     written = {path for path in held for at, tree in known if path == at or (tree and path.startswith(at + "/"))}

@@ -19,9 +19,7 @@ def tar(it: Call) -> None:
 
     Without -C, or with one that leads to where it runs or above, nothing is certain: it unpacks between other files.
     """
-    args = list(it.args)
-    if args and isinstance(args[0], str) and args[0][:1] not in ("-", ""):
-        args[0] = "-" + args[0]  # `tar xzf`
+    args = _dashed(it.args)
     options = Call(it.name, args, it.state, None, None, it.out, it.run, it.script).options(_TAR)
     if options.unclear:
         return
@@ -31,6 +29,19 @@ def tar(it: Call) -> None:
             it.write(archive, "tar -c")
     elif options.has("-x", "--extract", "--get") and not options.has(*_KEEPS) and not options.operands:
         _unpack(it, folder, "tar -x -C")
+
+
+def _dashed(args: list[Word]) -> list[Word]:
+    """`tar cfz NAME` with dashes: there each letter with a value takes the next word, wherever it stands."""
+    if not args or not isinstance(args[0], str) or args[0][:1] in ("-", ""):
+        return args
+    rest = args[1:]
+    found: list[Word] = []
+    for letter in args[0]:
+        found.append("-" + letter)
+        if "-" + letter in _TAR.split() and rest:
+            found.append(rest.pop(0))
+    return found + rest
 
 
 _KEEPS = ("-O", "--to-stdout", "-k", "--keep-old-files")

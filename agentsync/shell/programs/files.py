@@ -67,7 +67,7 @@ def cp(it: Call) -> None:
         if deep and it.is_folder(source):
             copy_tree(it, source, target, it.name)
         elif not it.is_folder(source):
-            it.write(target, it.name)
+            it.write(target, it.name, tree=deep and not _is_there(it, source))
 
 
 def mv(it: Call) -> None:

@@ -29,6 +29,8 @@ class Formatter(Struct, frozen=True):
     quiet: tuple[str, ...] = ("--help", "--version", "-h")
     flat: bool = False
     """It does not take folders."""
+    clusters: bool = True
+    """`-ab` is `-a -b`."""
 
 
 _PY = (".py", ".pyi", ".ipynb")
@@ -54,7 +56,11 @@ _ISORT = "-l -p -o --profile --line-length --settings-path --sp -s --skip --sg -
 
 FORMATTERS: dict[str, tuple[Formatter, ...]] = {
     "black": (Formatter(_PY, never=("--check", "--diff", "-c", "--code"), valued=_BLACK),),
-    "isort": (Formatter((".py", ".pyi"), never=("-c", "--check", "--check-only", "--diff", "-d"), valued=_ISORT),),
+    "isort": (
+        Formatter(
+            (".py", ".pyi"), never=("-c", "--check", "--check-only", "--diff", "-d"), valued=_ISORT, clusters=False
+        ),
+    ),
     "ruff": (
         Formatter(_PY, never=("--check", "--diff"), valued=_RUFF, verb="format", here=True),
         Formatter(_PY, ("--fix", "--fix-only"), ("--diff", "--no-fix"), _RUFF, verb="check", here=True),
@@ -120,7 +126,9 @@ def formatter(it: Call) -> None:
             words = words[1:]
         if it.name == "yq":
             words = words[1:]
-        given = set(options.values) | {word for word in it.args if isinstance(word, str)}
+        given = {name for name in options.values if row.clusters or name.startswith("--")} | {
+            word for word in it.args if isinstance(word, str)
+        }
         if options.unclear or not given.isdisjoint(row.never + row.quiet) or "-" in words:
             return
         if row.needs and given.isdisjoint(row.needs):
