@@ -7,6 +7,7 @@ shell can be given and on which it cannot be stopped, is not parsed at all.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from agentsync.errors import MissingExtraError
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 65536
 CPU_LIMIT = 0.25
 """Seconds of processor time; 64 kB of ordinary commands take 0.08."""
+
+MENDS = 8
+"""How often a text is parsed again because the grammar lost the end of a line."""
 
 _CHUNK = 8192
 _parser: Parser | None = None
@@ -40,7 +44,14 @@ def parse(text: str) -> Node | None:
         return None  # half a character: no shell was ever given that
     if len(source) > MAX_BYTES:
         return None
-    return _bounded(_get_parser(), source)
+    parser = _get_parser()
+    for _ in range(MENDS):
+        root = _bounded(parser, source)
+        mended = None if root is None else _mended(root, source)
+        if mended is None:
+            return root
+        source = mended
+    return None
 
 
 def _get_parser() -> Parser:
@@ -72,6 +83,31 @@ def _bounded(parser: Parser, source: bytes) -> Node | None:
         parser.reset()  # stopped; without this it would go on with the old text
         return None
     return tree.root_node
+
+
+def _mended(root: Node, source: bytes) -> bytes | None:
+    """The source with `;` for every end of line that the grammar took for a space; None if there is none.
+
+    In `a | b | c`, a line end behind c is lost when a here-document follows: the next lines become words of c.
+    """
+    if b"\n" not in source:
+        return None
+    out = bytearray(source)
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        children = node.children
+        pending += children
+        if node.type not in ("command", "redirected_statement"):
+            continue
+        for before, behind in pairwise(children):
+            gap = source[before.end_byte : behind.start_byte]
+            lost = gap.replace(b"\\\n", b"  ").find(b"\n")
+            if lost >= 0 and before.type != "heredoc_redirect":
+                out[before.end_byte + lost] = ord(";")
+                if before.type == "comment":
+                    out[before.start_byte : before.end_byte] = b" " * (before.end_byte - before.start_byte)
+    return bytes(out) if out != source else None
 
 
 def first_error(root: Node) -> int | None:

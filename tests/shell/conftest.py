@@ -6,12 +6,40 @@ from pathlib import Path
 
 import pytest
 
-FILES = (
-    "README.md CHANGELOG.md Makefile package.json package-lock.json pyproject.toml go.mod go.sum Cargo.toml Cargo.lock "
-    "src/app.py src/main.rs src/util.js src/style.css lib/core.js docs/index.md docs/conf.py tests/test_app.py tests/Dockerfile "
-    "scripts/build.sh scripts/gen.js packages/a/package.json packages/a/index.js dist/out.js build/x.o coverage/lcov.info site/index.html "
-    "cmd/main.go artifacts/jq-dist/jq-1.tar.gz requests/api.py web/ui/package.json release/notes.md"
-).split()
+FILES = [
+    "README.md",
+    "CHANGELOG.md",
+    "Makefile",
+    "package.json",
+    "package-lock.json",
+    "pyproject.toml",
+    "go.mod",
+    "go.sum",
+    "Cargo.toml",
+    "Cargo.lock",
+    "src/app.py",
+    "src/main.rs",
+    "src/util.js",
+    "src/style.css",
+    "lib/core.js",
+    "docs/index.md",
+    "docs/conf.py",
+    "tests/test_app.py",
+    "tests/Dockerfile",
+    "scripts/build.sh",
+    "scripts/gen.js",
+    "packages/a/package.json",
+    "packages/a/index.js",
+    "dist/out.js",
+    "build/x.o",
+    "coverage/lcov.info",
+    "site/index.html",
+    "cmd/main.go",
+    "artifacts/jq-dist/jq-1.tar.gz",
+    "requests/api.py",
+    "web/ui/package.json",
+    "release/notes.md",
+]
 
 
 @pytest.fixture(scope="session")
