@@ -152,7 +152,7 @@ WRITERS = (
 
 NESTED = (
     "bash -c {q}",
-    "sh -ec {q}",
+    "bash -ec {q}",
     "eval {q}",
     "bash <<'EOS'\n{c}\nEOS",
     "( {c}\n)",
@@ -288,6 +288,7 @@ MORE = (
     "rm sub/k*",
     "rm 'sub/k[1].txt'",
     "exec > log; echo hi",
+    "sh -c 'touch a.txt'",
 )
 
 
