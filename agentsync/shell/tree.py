@@ -127,12 +127,12 @@ def first_error(root: Node) -> int | None:
     return min(lines, default=None)
 
 
-def is_glued(parent: Node, end: int, node: Node) -> bool:
-    """Whether a node follows the one that ended at byte `end` without a space: two nodes of the tree, one word."""
-    if end < 0:
+def is_glued(before: Node | None, node: Node) -> bool:
+    """Whether a node follows another without a space, perhaps on a continued line: two nodes of the tree, one word."""
+    if before is None:
         return False
-    between = (parent.text or b"")[end - parent.start_byte : node.start_byte - parent.start_byte]
-    return not between.replace(b"\\\n", b"")
+    lines = node.start_point.row - before.end_point.row
+    return node.start_byte - before.end_byte == 2 * lines and (not lines or node.start_point.column == 0)
 
 
 def is_read_write(node: Node) -> bool:

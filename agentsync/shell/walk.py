@@ -1,8 +1,8 @@
 """Walking the tree of a command: statements in their order, each with what is known where it runs.
 
 Every statement that may run counts as if it ran: both sides of `&&` and `||`, all branches, one round of a loop (a
-`for` over known words runs for each of them). Depth and the number of statements are bounded; what lies beyond is not
-read. At a syntax error reading ends, as everything behind it may mean something else.
+`for` over known words runs for each of them). Depth and the number of statements and words are bounded; what lies beyond
+is not read. At a syntax error reading ends: a shell runs the lines before it, and what is behind may mean anything.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     from agentsync.shell.state import State
 
 MAX_DEPTH = 40
-MAX_STATEMENTS = 5_000
+MAX_STEPS = 10_000
+"""Statements and words in all."""
+
 MAX_ROUNDS = 256
+MAX_TEXT = 4 * tree.MAX_BYTES
+"""Characters parsed in all: a text that is handed to `eval` again and again is not."""
 
 _BLOCKS = frozenset({"program", "do_group", "compound_statement", "else_clause"})
 _LEAVES = frozenset({"test_command", "arithmetic_expansion"})
@@ -32,11 +36,13 @@ class Walk:
     def __init__(self) -> None:
         self.found: list[Write] = []
         self._depth = 0
-        self._left = MAX_STATEMENTS
+        self._left = MAX_STEPS
+        self._text = MAX_TEXT
 
     def script(self, text: str, state: State) -> None:
         """Read a text as a script that runs in `state`."""
-        if self._depth >= MAX_DEPTH or (root := tree.parse(text)) is None:
+        self._text -= len(text)
+        if self._depth >= MAX_DEPTH or self._text < 0 or (root := tree.parse(text)) is None:
             return
         wrong = tree.first_error(root)
         for statement in root.named_children:
@@ -105,7 +111,10 @@ class Walk:
 
     def _command(self, node: Node, state: State, stdin: str | None, source: Word | None) -> str | None:
         argv: list[Word] = []
-        end = -1
+        self._left -= node.child_count
+        if self._left < 0:
+            return None
+        before: Node | None = None
         for child in node.children:
             kind = child.type
             if kind == "file_redirect":
@@ -116,11 +125,11 @@ class Walk:
                 stdin = redirect.here_string(child, state)
             elif kind not in ("variable_assignment", "heredoc_redirect"):
                 word = child.named_children[0] if kind == "command_name" and child.named_children else child
-                if tree.is_glued(node, end, child):
+                if tree.is_glued(before, child):
                     argv = [Unknown()]
                     break
                 argv += words.expand(word, state)
-            end = child.end_byte
+            before = child
         return self.call(argv, state, stdin, source)
 
     def call(self, argv: list[Word], state: State, stdin: str | None, source: Word | None = None) -> str | None:

@@ -7,6 +7,7 @@ never a guess.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from agentsync.shell.state import State
 
 MAX_TEXT = 65536
+
+_PLAIN = re.compile(r"[\w./:=,@%+-]+", re.ASCII)
+"""Words that mean themselves: most of them."""
 
 
 class Unknown(Struct, frozen=True):
@@ -39,9 +43,12 @@ Word = str | Unknown
 
 def expand(node: Node, state: State) -> list[Word]:
     """The words that a word of the source becomes: usually one."""
+    text = tree.text_of(node)
+    if _PLAIN.fullmatch(text):
+        return [text]
     try:
         found: list[Word] = []
-        for atoms in _braces(lexer.read(tree.text_of(node), state, node)):
+        for atoms in _braces(lexer.read(text, state, node)):
             found += _fields(atoms, state)
             if len(found) > patterns.MAX_WORDS:
                 return [Unknown()]
