@@ -1,15 +1,16 @@
 """Walking the tree of a command: statements in their order, each with what is known where it runs.
 
 Every statement that may run counts as if it ran: both sides of `&&` and `||`, all branches, one round of a loop (a
-`for` over known words runs for each of them). Depth and the number of statements and words are bounded; what lies beyond
-is not read. At a syntax error reading ends: a shell runs the lines before it, and what is behind may mean anything.
+`for` over known words runs for each of them). Depth and the number of statements and words are bounded; what lies
+beyond is not read. At a syntax error reading ends: a shell runs the lines before it, and what is behind may mean
+anything.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.shell import assign, commands, redirect, tree, words
+from agentsync.shell import assign, commands, flow, redirect, tree, words
 from agentsync.shell.call import Write
 from agentsync.shell.words import Unknown, Word
 
@@ -22,7 +23,6 @@ MAX_DEPTH = 40
 MAX_STEPS = 10_000
 """Statements and words in all."""
 
-MAX_ROUNDS = 256
 MAX_TEXT = 4 * tree.MAX_BYTES
 """Characters parsed in all: a text that is handed to `eval` again and again is not."""
 
@@ -70,9 +70,9 @@ class Walk:
             redirects = node.children_by_field_name("redirect")
             return self._redirected(node.child_by_field_name("body"), redirects, state, stdin)
         if kind in _BLOCKS:
-            self._all(node.named_children, state, stdin)
+            self.run_all(node.named_children, state, stdin)
         elif kind == "subshell":
-            self._all(node.named_children, state.copy(), stdin)
+            self.run_all(node.named_children, state.copy(), stdin)
         elif kind == "pipeline":
             return self._pipeline(node.named_children, state, stdin)
         elif kind == "list":
@@ -80,13 +80,13 @@ class Walk:
         elif kind == "negated_command":
             return self.run(node.named_children[-1], state, stdin, source)
         elif kind == "if_statement":
-            self._if(node.children, state)
+            flow.branches(self, node.children, state)
         elif kind == "for_statement":
-            self._for(node, state, stdin)
+            flow.each(self, node, state, stdin)
         elif kind in ("while_statement", "c_style_for_statement"):
-            self._loop(node, state, stdin)
+            flow.loop(self, node, state, stdin)
         elif kind == "case_statement":
-            self._case(node, state)
+            flow.cases(self, node, state)
         elif kind == "function_definition":
             self._define(node, state)
         elif kind in ("variable_assignment", "variable_assignments", "declaration_command"):
@@ -95,17 +95,18 @@ class Walk:
             for name in node.named_children:
                 state.variables[tree.text_of(name)] = None
         elif kind in _LEAVES:
-            self._inner(node, state)
+            self.inner(node, state)
         return None
 
-    def _all(self, nodes: list[Node], state: State, stdin: str | None = None) -> None:
+    def run_all(self, nodes: list[Node], state: State, stdin: str | None = None) -> None:
+        """Read statements, one after the other."""
         for node in nodes:
             self.run(node, state, stdin)
 
-    def _inner(self, node: Node, state: State) -> None:
+    def inner(self, node: Node, state: State) -> None:
         """The commands in the substitutions of a word."""
         for inner in tree.substitutions(node):
-            self._all(inner.named_children, state.copy())
+            self.run_all(inner.named_children, state.copy())
 
     # simple commands
 
@@ -120,7 +121,7 @@ class Walk:
             if kind == "file_redirect":
                 source = self._redirect(child, state) or source
                 continue
-            self._inner(child, state)
+            self.inner(child, state)
             if kind == "herestring_redirect":
                 stdin = redirect.here_string(child, state)
             elif kind not in ("variable_assignment", "heredoc_redirect"):
@@ -167,7 +168,7 @@ class Walk:
             if child.type == "file_redirect":
                 source = self._redirect(child, state) or source
             elif child.type == "herestring_redirect":
-                self._inner(child, state)
+                self.inner(child, state)
                 stdin = redirect.here_string(child, state)
             elif child.type == "heredoc_redirect":
                 stdin = redirect.document(child, state)
@@ -193,10 +194,10 @@ class Walk:
             if part.type == "file_redirect":
                 source = self._redirect(part, state) or source
             elif part.type == "heredoc_body":
-                self._inner(part, state)
+                self.inner(part, state)
             elif part.is_named and part.type not in ("heredoc_start", "heredoc_end"):
                 if node.field_name_for_child(at) == "argument":
-                    self._inner(part, state)
+                    self.inner(part, state)
                     extra.append(part)
                 else:
                     more.append(part)
@@ -208,7 +209,7 @@ class Walk:
 
     def _redirect(self, node: Node, state: State) -> Word | None:
         """Note what a redirection writes; returns what it reads instead."""
-        self._inner(node, state)
+        self.inner(node, state)
         target = redirect.target(node, state)
         if isinstance(target, Write):
             self.found.append(target)
@@ -250,66 +251,6 @@ class Walk:
                 printed = self._redirected(right, given, state, None)
         return printed if len(rest) == 1 else None
 
-    def _if(self, children: list[Node], state: State) -> None:
-        ways: list[State] = []
-        here, has_else = state, False
-        for child in children:
-            if child.type == "then":
-                here = state.copy()
-                ways.append(here)
-            elif child.type == "elif_clause":
-                here = state
-                for part in child.children:
-                    if part.type == "then":
-                        here = state.copy()
-                        ways.append(here)
-                    elif part.is_named:
-                        self.run(part, here)
-            elif child.type == "else_clause":
-                has_else = True
-                here = state.copy()
-                ways.append(here)
-                self.run(child, here)
-            elif child.is_named:
-                self.run(child, here)
-        if not has_else:
-            ways.append(state.copy())
-        state.become(*ways)
-
-    def _for(self, node: Node, state: State, stdin: str | None) -> None:
-        variable, body = node.child_by_field_name("variable"), node.child_by_field_name("body")
-        if variable is None or body is None:
-            return
-        name = tree.text_of(variable)
-        listed = node.children_by_field_name("value")
-        for child in listed:
-            self._inner(child, state)
-        items: list[Word] = [word for child in listed for word in words.expand(child, state)]
-        if not any(child.type == "in" for child in node.children):
-            items = list(state.arguments) if state.arguments is not None else [Unknown()]
-        if len(items) > MAX_ROUNDS or node.children[0].type == "select":
-            items = [Unknown()]
-        ways = [state.copy()]
-        for item in items:
-            state.variables[name] = (item,) if isinstance(item, str) else None
-            self.run(body, state, stdin)
-        ways.append(state.copy())
-        state.become(*(ways if not items else ways[1:]))
-
-    def _loop(self, node: Node, state: State, stdin: str | None) -> None:
-        before = state.copy()
-        self._all(node.named_children, state, stdin)
-        state.become(before, state.copy())
-
-    def _case(self, node: Node, state: State) -> None:
-        ways = [state.copy()]
-        for item in node.named_children:
-            if item.type == "case_item":
-                ways.append(state.copy())
-                values = item.children_by_field_name("value")
-                self._all([child for child in item.named_children if child not in values], ways[-1])
-        state.become(*ways)
-
     def _define(self, node: Node, state: State) -> None:
         name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
         if name is not None and body is not None:
@@ -318,6 +259,6 @@ class Walk:
     def _assignments(self, node: Node, state: State) -> None:
         todo = [node] if node.type == "variable_assignment" else node.named_children
         for child in todo:
-            self._inner(child, state)
+            self.inner(child, state)
             if child.type == "variable_assignment":
                 assign.assign(child, state)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from agentsync.shell.state import State
 
 MAX_TEXT = 65536
+MAX_ATOMS = 500_000
+"""Pieces of words that braces may be multiplied into."""
 
 _PLAIN = re.compile(r"[\w./:=,@%+-]+", re.ASCII)
 """Words that mean themselves: most of them."""
@@ -98,10 +100,12 @@ def _braces(atoms: list[Atom]) -> list[list[Atom]]:
     """The alternatives of `{a,b}` and `{1..3}`, in order."""
     done: list[list[Atom]] = []
     pending = [(atoms, 0)]
+    left = MAX_ATOMS
     while pending:
-        if len(pending) + len(done) > patterns.MAX_WORDS:
-            raise TooMuchError
         here, start = pending.pop(0)
+        left -= len(here)
+        if left < 0 or len(pending) + len(done) > patterns.MAX_WORDS:
+            raise TooMuchError
         opened = next((at for at in range(start, len(here)) if here[at] == "{"), None)
         if opened is None:
             done.append(here)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agentsync.shell.call import Call
-from agentsync.shell.programs import jscode, pycode
+from agentsync.shell.programs import jscode
 from agentsync.shell.words import Unknown, Word
 
 
@@ -24,18 +24,24 @@ def python(it: Call) -> None:
             return
         if word.startswith("-") and word[1:2] != "-" and word.endswith("c"):
             if queue and isinstance(queue[-1], str):
-                pycode.read(it, queue[-1])
+                _code(it, queue[-1])
             return
         if word in ("-W", "-X") and queue:
             queue.pop()
         elif word == "-" or not word.startswith("-"):
             if word == "-" and it.stdin is not None:
-                pycode.read(it, it.stdin)
+                _code(it, it.stdin)
             return
         elif word in ("-h", "-V", "--help", "--version"):
             return
     if it.stdin is not None:
-        pycode.read(it, it.stdin)
+        _code(it, it.stdin)
+
+
+def _code(it: Call, text: str) -> None:
+    from agentsync.shell.programs import pycode  # `ast` is the largest import of all rules
+
+    pycode.read(it, text)
 
 
 _MODULES = frozenset(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import urlsplit
 
 from agentsync.shell.call import Call
 
@@ -57,10 +56,8 @@ def curl(it: Call) -> None:
 
 
 def _last_part(address: str) -> str:
-    try:
-        name = urlsplit(address).path.rpartition("/")[2]
-    except ValueError:
-        return ""  # no address: curl refuses it too
+    path = address.partition("?")[0].partition("#")[0].partition("://")[2]
+    name = path.rpartition("/")[2] if "/" in path else ""
     return "" if any(char in "{}[]" for char in name) else name
 
 
