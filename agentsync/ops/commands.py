@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core.locks import Blocked
-from agentsync.core.paths import ROOT, Target, reach_overlap, target_of
+from agentsync.core.paths import ROOT, Target, overlap, reach_overlap, target_of
 from agentsync.errors import MissingExtraError, UsageError
 from agentsync.ops import edits
 from agentsync.store import activity, index, watched
@@ -62,7 +62,7 @@ def before(session: Session, command: str) -> edits.Allowed | edits.Refused:
         return edits.Allowed()
     writes = _read(session, command)
     for write in writes:
-        blocked = _in_the_way_below(session, write.path) if write.tree else ()
+        blocked = _in_the_way_below(session, write) if write.tree else ()
         if blocked:
             return edits.Refused(path=write.path, how=write.how, blocked=blocked)
     files = {write.path: write.how for write in writes if not write.tree and _is_path(session, write.path)}
@@ -123,10 +123,10 @@ def _is_path(session: Session, path: str) -> bool:
     return True
 
 
-def _in_the_way_below(session: Session, path: str) -> tuple[Blocked, ...]:
-    """Locks of others on anything in a folder."""
+def _in_the_way_below(session: Session, write: Write) -> tuple[Blocked, ...]:
+    """Locks of others on anything in a folder that is written."""
     try:
-        session, found = edits.located(session, path)
+        session, found = edits.located(session, write.path)
     except UsageError:
         return ()
     folder = Target(scope="dir", path=ROOT if found.path == "." else found.path + "/", worktree=found.worktree)
@@ -137,7 +137,14 @@ def _in_the_way_below(session: Session, path: str) -> tuple[Blocked, ...]:
         if held.live
         and held.lock.holder != session.me.id
         and (everywhere or reach_overlap(folder, target_of(held.lock)))
+        and _is_among(target_of(held.lock), write.only)
     )
+
+
+def _is_among(target: Target, endings: tuple[str, ...]) -> bool:
+    """Whether a target has a file with one of these endings; all are meant when there are none."""
+    named = (Target(scope="glob", path=f"**/*{ending}") for ending in endings)
+    return not endings or any(overlap(one, target) for one in named)
 
 
 def _is_tracked(session: Session, path: str) -> bool:

@@ -38,6 +38,11 @@ class Write(Struct, frozen=True):
         return inside and (not self.only or path.endswith(self.only))
 
 
+def is_device(path: str) -> bool:
+    """Whether a path names no file that anybody edits. `/dev/shm` is a disk like any other."""
+    return path.startswith(("/dev/", "/proc/")) and not path.startswith("/dev/shm/")  # noqa: S108 # named, not used
+
+
 class Options(Struct):
     """Words of a call, sorted."""
 
@@ -79,7 +84,7 @@ class Call(Struct):
     def write(self, word: Word | None, how: str, *, tree: bool = False, only: tuple[str, ...] = ()) -> None:
         """Note that the file (or tree) is written."""
         path = self.path(word)
-        if path is not None and not path.startswith(("/dev/", "/proc/")):
+        if path is not None and not is_device(path):
             self.out.append(Write(path, tree, how, only if tree else ()))
 
     def is_folder(self, word: Word | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.shell import tree, words
-from agentsync.shell.call import Write
+from agentsync.shell.call import Write, is_device
 from agentsync.shell.words import Unknown, Word
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def target(node: Node, state: State) -> Write | Word | None:
     if not isinstance(word, str) or is_descriptor or not (both or ">" in operator):
         return None
     path = state.absolute(word)
-    return None if path is None or path.startswith(("/dev/", "/proc/")) else Write(path, False, "a redirection")
+    return None if path is None or is_device(path) else Write(path, False, "a redirection")
 
 
 def document(node: Node, state: State) -> str | None:

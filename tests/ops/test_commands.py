@@ -138,6 +138,13 @@ def test_a_folder_or_a_pattern_of_others_is_respected(alice: Player, bob: Shell)
     assert bob.may("touch src/new.js")
 
 
+def test_a_formatter_of_a_folder_writes_the_files_of_its_language(alice: Player, bob: Shell) -> None:
+    alice.locks("docs/guide.md")
+    assert bob.may("black . && ruff format docs")
+    alice.locks("docs/conf.py")
+    assert not bob.may("black .")
+
+
 def test_a_lock_in_another_worktree_refuses_no_command_here(world: World, alice: Player, bob: Shell) -> None:
     git("worktree", "add", "-q", "../linked", cwd=world.root)
     alice.locks("src/app.py")
