@@ -7,6 +7,7 @@ shell can be given and on which it cannot be stopped, is not parsed at all.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ MENDS = 8
 """How often a text is parsed again because the grammar lost the end of a line."""
 
 _CHUNK = 8192
+_NOT_ASCII = re.compile(rb"[\x80-\xff]+")
 _parser: Parser | None = None
 
 SUBSTITUTIONS = frozenset({"command_substitution", "process_substitution", "arithmetic_expansion"})
@@ -73,15 +75,19 @@ def _bounded(parser: Parser, source: bytes) -> Node | None:
     from time import process_time
 
     end = process_time() + CPU_LIMIT
+    # The grammar's scanner looks characters up in a table of 256 and crashes beyond. To a shell they are all letters of
+    # words, but not of names, so the parser sees dots in their place; the nodes' texts are of the source itself.
+    seen = _NOT_ASCII.sub(lambda found: b"." * len(found[0]), source)
     try:
         tree = parser.parse(
-            lambda offset, _point: source[offset : offset + _CHUNK],
+            lambda offset, _point: seen[offset : offset + _CHUNK],
             encoding="utf8",
             progress_callback=lambda _offset, _error: process_time() > end,
         )
     except ValueError:
         parser.reset()  # stopped; without this it would go on with the old text
         return None
+    seen = source
     return tree.root_node
 
 

@@ -30,6 +30,8 @@ TEXTS = st.text() | WORDS.map("".join) | WORDS.map(" ".join)
 @example("\ud800")
 @example("rm \udcff")
 @example("rm a\0b")
+@example(">then${\U00086ca1<<-E'")
+@example("L\U00039e12$({\U000daa1a\U000618ea\u00e9\u0351@\x0b\u00e9\r)fi<<Eesac\x07")
 def test_any_text_is_read_without_an_error(text: str) -> None:
     for write in read.writes(text, "/nowhere", "/home/x"):
         assert write.path.startswith("/")
