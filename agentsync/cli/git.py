@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from agentsync.cli.contested import add_wait, refuse
+from agentsync.core.locks import Conflict
 from agentsync.errors import AgentSyncError
 from agentsync.render.frame import escape
 
@@ -29,6 +31,24 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     hook.add_argument("event", choices=HOOKS)
     hook.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="what git gives the hook")
     hook.set_defaults(run=_hook)
+    conflicts = add_parser(
+        "conflicts",
+        "try to merge with what others do on their branches, uncommitted changes included; changes nothing",
+        "conflicts\nconflicts feature main --json",
+    )
+    conflicts.add_argument("branches", nargs="*", metavar="BRANCH", help="default: all that live agents work on")
+    conflicts.set_defaults(run=_conflicts)
+    run = add_parser(
+        "run",
+        "hold locks exactly as long as a command lives; its exit code is passed on",
+        "run --lock dist/ -- make dist\nrun --lock @db --lock migrations/ --wait=60 -- ./migrate.sh",
+    )
+    run.add_argument("--lock", action="append", required=True, metavar="TARGET", help="file, directory or @resource")
+    run.add_argument("--shared", action="store_true", help="beside other shared locks")
+    run.add_argument("--reason", help="why, for those who are refused (default: the command)")
+    add_wait(run)
+    run.add_argument("words", nargs="+", metavar="CMD", help="the command, behind --")
+    run.set_defaults(run=_run)
 
 
 # ---------------------------------------------------------------- installing
@@ -132,3 +152,45 @@ def _push(context: Context, arguments: list[str]) -> tuple[str, list[str]]:
         branch = env.get("PRE_COMMIT_REMOTE_BRANCH", "-")
         return env.get("PRE_COMMIT_REMOTE_NAME", "origin"), [f"- {env['PRE_COMMIT_TO_REF']} {branch} {there}"]
     return (arguments or ["origin"])[0], sys.stdin.read().splitlines()
+
+
+# ---------------------------------------------------------------- looking ahead
+def _conflicts(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import conflicts
+    from agentsync.render.conflicts import payload, told
+
+    conflicts.require_repository(context.session)
+    found = conflicts.ahead(context.session, options.branches)
+    if context.json:
+        context.data(payload(found))
+    elif not found:
+        context.say("nobody else works on another branch")
+    else:
+        context.board(told(found))
+    return 3 if any(one.conflicts for one in found) else 0
+
+
+# ---------------------------------------------------------------- running
+def _run(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import running
+
+    said = " ".join(options.words)[: running.MAX_REASON]
+    held = running.hold(
+        context.session,
+        options.lock,
+        shared=options.shared,
+        reason=said if options.reason is None else options.reason,
+        wait=options.wait,
+        priority=options.priority,
+    )
+    if isinstance(held, Conflict):
+        hint = "the command was not run; agent-sync run --wait … stands in line for it"
+        return refuse(context, held, hint, waited=options.wait is not None)
+    try:
+        sys.stdout.flush()
+        return running.run(options.words, lambda: held.session.store.touch(held.session.me.id))
+    finally:
+        try:
+            held.release()
+        except (AgentSyncError, OSError) as error:  # the command's exit code counts; our death frees the locks
+            context.warn(f"the locks could not be released ({error}); they are free when this process has ended")
