@@ -127,7 +127,7 @@ def _answer(context: Context, event: str, arguments: list[str]) -> int:
     session, terminal = context.session, context.runtime.is_terminal(2)
     now = context.runtime.now
     if event in ("pre-commit", "pre-merge-commit"):
-        stop = commits.before_commit(session)
+        stop = commits.before_commit(session, merging=event == "pre-merge-commit")
         if stop is not None:
             print(render.commit_refused(stop, now(), terminal), file=sys.stderr)
         return REFUSED if stop else 0

@@ -61,8 +61,12 @@ class Released(Struct, frozen=True, kw_only=True, gc=False):
     unfinished: tuple[str, ...] = ()
 
 
-def before_commit(session: Session) -> Stop | None:
+def before_commit(session: Session, merging: bool = False) -> Stop | None:
     """Judge the commit that is about to be made in the working directory.
+
+    Args:
+        session: The committer's.
+        merging: Whether `git merge` makes it, which has not yet left the mark of a merge.
 
     Raises:
         GitError: Git does not say what is staged.
@@ -75,7 +79,8 @@ def before_commit(session: Session) -> Stop | None:
     session.store.touch(session.me.id)
     if not blocked:
         return None
-    return Stop(blocked=blocked, way=_way(session, git_dir), prefix=session.runtime.env.get("GIT_PREFIX", ""))
+    way = "merge" if merging else _way(session, git_dir)
+    return Stop(blocked=blocked, way=way, prefix=session.runtime.env.get("GIT_PREFIX", ""))
 
 
 def after_commit(session: Session, commit: str = "") -> Released:
