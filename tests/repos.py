@@ -75,7 +75,13 @@ class Committer:
 
     def runs(self, *words: str, stdin: str = "") -> Said:
         done = subprocess.run(
-            words, cwd=self.cwd, env=self.env, input=stdin, capture_output=True, encoding="utf-8", errors="surrogateescape"
+            words,
+            cwd=self.cwd,
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
         )
         return Said(done.returncode, done.stdout, done.stderr)
 

@@ -23,7 +23,10 @@ def framework(tmp_path_factory: pytest.TempPathFactory) -> str:
     if found:
         return found
     place = tmp_path_factory.mktemp("framework")
-    for command in ([sys.executable, "-m", "venv", place / "v"], [place / "v/bin/pip", "install", "-q", "pre-commit>=3.2"]):
+    for command in (
+        [sys.executable, "-m", "venv", place / "v"],
+        [place / "v/bin/pip", "install", "-q", "pre-commit>=3.2"],
+    ):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             pytest.skip(f"pre-commit cannot be installed: {done.stderr.strip()[-200:]}")

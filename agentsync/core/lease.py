@@ -94,9 +94,7 @@ def expiry(lock: Lock, renewed: datetime, holder: Presence | None, running: date
         return datetime.max.replace(tzinfo=UTC)
 
 
-def held(
-    lock: Lock, renewed: datetime, holder: Presence | None, now: datetime, process: Life = "unknown"
-) -> Held:
+def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime, process: Life = "unknown") -> Held:
     """Judge a lock: live iff it has not expired and its holder is not gone.
 
     One that belongs to a process is live as long as that is alive, whatever became of the holder. Where the process

@@ -35,7 +35,9 @@ _VALUES = {
 }
 """Short options of each verb whose value follows, in the same word or the next."""
 
-_LONG_VALUES = frozenset({"--message", "--file", "--author", "--date", "--source", "--exclude", "--orphan", "--conflict"})
+_LONG_VALUES = frozenset(
+    {"--message", "--file", "--author", "--date", "--source", "--exclude", "--orphan", "--conflict"}
+)
 
 
 class Sweep(Struct, frozen=True, gc=False):

@@ -111,15 +111,14 @@ class _Trial:
         if branches:
             wanted = [self._named(word, others) for word in branches]
         else:
-            busy = {p.agent.worktree for p in self.agents}
-            wanted = [(tree.branch or "", tree) for tree in others if tree.name in busy]
+            wanted = [(tree.branch or "", tree) for tree in others if self._at(tree)]
         if not wanted:
             return []
         mine, _ = self._snapshot(self.base)
         return [self._try(mine, branch, tree) for branch, tree in wanted]
 
     def _try(self, mine: str, branch: str, tree: Worktree | None) -> Ahead:
-        agents = tuple(p for p in self.agents if tree is not None and p.agent.worktree == tree.name)
+        agents = self._at(tree) if tree is not None else ()
         uncommitted = False
         try:
             if tree is None:
@@ -136,6 +135,12 @@ class _Trial:
             )
         except git.GitError as error:
             return Ahead(branch=branch or "?", worktree=tree, agents=agents, problem=error.message)
+
+    def _at(self, tree: Worktree) -> tuple[Presence, ...]:
+        """Who works in a worktree: who registered there, and who has gone there since and holds something."""
+        files = (h.lock for h in self.locks if h.lock.scope != "resource")
+        holders = {lock.holder for lock in files if lock.worktree == tree.name}
+        return tuple(p for p in self.agents if p.agent.worktree == tree.name or p.agent.id in holders)
 
     def _merge(self, mine: str, theirs: str) -> tuple[str, ...]:
         words = ["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", mine, theirs]

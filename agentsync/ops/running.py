@@ -196,7 +196,7 @@ def run(words: Sequence[str], beat: Callable[[], object]) -> int:
     alarm = signal.signal(signal.SIGALRM, lambda *_: beat())
     try:
         try:
-            # Our parent may be a thread of something else, but this process has one: between fork and exec nothing is held.
+            # This process has one thread, so between fork and exec nobody holds what the child might need.
             child = subprocess.Popen(list(words), preexec_fn=_dying_with(os.getpid()))  # noqa: PLW1509
         except PermissionError as error:
             print(f"agent-sync: {words[0]}: {error.strerror}", file=sys.stderr)

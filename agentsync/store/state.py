@@ -34,7 +34,9 @@ _HOLDER_MARK = "~"
 class State:
     """One look at the board. Make a new one for the next question: what was read is kept."""
 
-    def __init__(self, files: Files, now: datetime, config: Config, life_of: Callable[[Agent | Waiter | Owner], Life]) -> None:
+    def __init__(
+        self, files: Files, now: datetime, config: Config, life_of: Callable[[Agent | Waiter | Owner], Life]
+    ) -> None:
         self.now = now
         self.config = config
         self.damaged: dict[str, str] = {}

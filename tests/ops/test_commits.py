@@ -387,7 +387,9 @@ def configure(shop: Shop, word: str) -> None:
     (shop.root / ".claude/agent-sync.toml").write_text(f'pre_push = "{word}"\n')
 
 
-@pytest.mark.parametrize(("word", "code", "told"), [("off", 0, False), ("warn", 0, True), ("enforce", 1, True), ("", 0, True)])
+@pytest.mark.parametrize(
+    ("word", "code", "told"), [("off", 0, False), ("warn", 0, True), ("enforce", 1, True), ("", 0, True)]
+)
 def test_a_push_of_what_others_hold(
     word: str, code: int, told: bool, shop: Shop, origin: Path, alice: Committer, bob: Committer
 ) -> None:

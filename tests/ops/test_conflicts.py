@@ -43,7 +43,9 @@ def test_nobody_elsewhere_is_nothing_to_look_at(alice: Committer) -> None:
 
 
 @pytest.mark.parametrize("committed", ["both", "mine", "theirs", "none"])
-def test_a_conflict_is_known_before_the_merge_committed_or_not(committed: str, alice: Committer, bob: Committer) -> None:
+def test_a_conflict_is_known_before_the_merge_committed_or_not(
+    committed: str, alice: Committer, bob: Committer
+) -> None:
     for who, name in ((alice, "mine"), (bob, "theirs")):
         who.writes("other.py", f"{name}\n")
         if committed in (name, "both"):

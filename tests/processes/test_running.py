@@ -55,7 +55,9 @@ def is_alive(pid: int) -> bool:
 
 
 def test_the_lock_is_there_while_the_command_runs_and_gone_after(shop: Shop, alice: Committer) -> None:
-    said = alice.does("run", "--lock", "dist/", "--lock", "@db", "--", sys.executable, "-m", "agentsync", "locks", "--json")
+    said = alice.does(
+        "run", "--lock", "dist/", "--lock", "@db", "--", sys.executable, "-m", "agentsync", "locks", "--json"
+    )
     locks = json.loads(said.out)
     assert [(lock["path"], lock["holder"]) for lock in locks] == [("@db", "alice"), ("dist/", "alice")]
     assert locks[0]["process"]["pid"] > 1
@@ -74,7 +76,9 @@ def test_the_lock_is_there_while_the_command_runs_and_gone_after(shop: Shop, ali
         (["test", "--", "=", "--"], 0),
     ],
 )
-def test_the_exit_code_is_passed_on_and_the_lock_let_go(words: list[str], code: int, shop: Shop, alice: Committer) -> None:
+def test_the_exit_code_is_passed_on_and_the_lock_let_go(
+    words: list[str], code: int, shop: Shop, alice: Committer
+) -> None:
     assert alice.does("run", "--lock", "x.py", "--", *words).code == code
     assert shop.locks() == {}
 
