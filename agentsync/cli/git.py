@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agentsync.cli.contested import add_wait, refuse
 from agentsync.core.locks import Conflict
-from agentsync.errors import AgentSyncError
+from agentsync.errors import AgentSyncError, UsageError
 from agentsync.render.frame import escape
 
 if TYPE_CHECKING:
@@ -52,24 +52,30 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 
 # ---------------------------------------------------------------- installing
-def install(context: Context, dry_run: bool) -> int:
+def install(context: Context, options: argparse.Namespace) -> int:
     """`install --git`."""
     from agentsync.ops import git_hooks
 
-    outcome = git_hooks.install(context.session, dry_run=dry_run)
-    _tell(context, outcome, dry_run, "git's hooks are in place already")
+    outcome = git_hooks.install(context.session, dry_run=_alone(options).dry_run)
+    _tell(context, outcome, options.dry_run, "git's hooks are in place already")
     if outcome.shared and outcome.steps:
         context.warn(f"{outcome.directory} serves other repositories too; the hooks do nothing where there is no board")
     return _left(context, outcome)
 
 
-def uninstall(context: Context, dry_run: bool) -> int:
+def uninstall(context: Context, options: argparse.Namespace) -> int:
     """`uninstall --git`."""
     from agentsync.ops import git_hooks
 
-    outcome = git_hooks.uninstall(context.session, dry_run=dry_run)
-    _tell(context, outcome, dry_run, "there are no hooks of ours in git's hooks directory")
+    outcome = git_hooks.uninstall(context.session, dry_run=_alone(options).dry_run)
+    _tell(context, outcome, options.dry_run, "there are no hooks of ours in git's hooks directory")
     return _left(context, outcome)
+
+
+def _alone(options: argparse.Namespace) -> argparse.Namespace:
+    if options.client:
+        raise UsageError("--git and --client do not go together", "install them one after the other")
+    return options
 
 
 def _tell(context: Context, outcome: Hooks, dry_run: bool, nothing: str) -> None:
@@ -173,8 +179,9 @@ def _conflicts(context: Context, options: argparse.Namespace) -> int:
 # ---------------------------------------------------------------- running
 def _run(context: Context, options: argparse.Namespace) -> int:
     from agentsync.ops import running
+    from agentsync.ops.locks import MAX_REASON
 
-    said = " ".join(options.words)[: running.MAX_REASON]
+    said = " ".join(options.words)[:MAX_REASON]
     held = running.hold(
         context.session,
         options.lock,

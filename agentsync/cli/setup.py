@@ -54,7 +54,7 @@ def _install(context: Context, options: argparse.Namespace) -> int:
     if options.git:
         from agentsync.cli import git
 
-        return git.install(context, options.dry_run)
+        return git.install(context, options)
     from agentsync.ops import install
 
     chosen = _chosen(options.client) or install.detected(context.session)
@@ -75,7 +75,7 @@ def _uninstall(context: Context, options: argparse.Namespace) -> int:
     if options.git:
         from agentsync.cli import git
 
-        return git.uninstall(context, options.dry_run)
+        return git.uninstall(context, options)
     from agentsync import clients
     from agentsync.ops import install
 

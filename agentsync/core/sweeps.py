@@ -104,11 +104,13 @@ def _judge(said: _Words) -> tuple[str, str, str] | None:
         if everything or (whole and bare):
             return "git add --all", "stages everybody's changes for your commit", "git add -- YOUR PATHS"
     if said.verb == "commit" and not said.has("p", "--patch") and "--dry-run" not in said.long:
-        if said.has("a", "--all") or everything:
-            return "git commit --all", "commits everybody's changes as yours", "git commit -- YOUR PATHS"
+        whole = said.has("a", "--all") or everything
+        return (
+            ("git commit --all", "commits everybody's changes as yours", "git commit -- YOUR PATHS") if whole else None
+        )
     if said.verb == "clean" and said.has("f", "--force") and not said.has("n", "--dry-run"):
-        if bare or everything:
-            return "git clean", "deletes everybody's new files", "git clean -n shows them; delete your own by name"
+        instead = "git clean -n shows them; delete your own by name"
+        return ("git clean", "deletes everybody's new files", instead) if bare or everything else None
     return None
 
 

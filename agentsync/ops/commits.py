@@ -308,14 +308,15 @@ def sweep_warning(session: Session, words: Sequence[str]) -> str:
     if not session.store.exists() or session.is_alone():
         return ""
     state = session.store.state()
-    here = [p for p in state.presences() if p.agent.id != session.me.id and not p.is_gone and not p.ended]
-    peers = [p for p in here if p.agent.worktree == session.place.worktree and p.status != "stale"]
+    here = session.place.worktree
+    held: dict[str, list[str]] = {}
+    for one in state.locks():
+        if one.live and one.lock.worktree == here and one.lock.scope != "resource":
+            held.setdefault(one.lock.holder, []).append(one.lock.path)
+    others = [p for p in state.presences() if p.agent.id != session.me.id and p.status in ("active", "idle")]
+    peers = [p for p in others if not p.ended and (p.agent.worktree == here or p.agent.id in held)]
     if not peers:
         return ""
     from agentsync.render import commits
 
-    held: dict[str, list[str]] = {}
-    for one in state.locks():
-        if one.live and one.lock.worktree == session.place.worktree:
-            held.setdefault(one.lock.holder, []).append(one.lock.path)
     return commits.sweep(found, peers, held)

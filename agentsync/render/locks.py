@@ -170,7 +170,7 @@ def row(held: Held, now: datetime) -> list[str]:
     elif lock.worktree:
         kind.append(f"in {escape(lock.worktree, 40)}")
     if not held.live:
-        status = held.holder.status if held.holder else "expired"
+        status: str = held.holder.status if held.holder else "expired"
         status = "its command has ended" if lock.process is not None else status
         kind.append(f"{status}: free to take")
     until = f"until {clock(held.until, now)}"

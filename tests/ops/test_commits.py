@@ -431,3 +431,44 @@ def test_a_lock_in_another_worktree_warns_of_a_push_and_stops_none(
     said = bob.git("push", "-q")
     assert said.code == 0
     assert "expect a merge conflict" in said.err
+
+
+# ---------------------------------------------------------------- without Python
+def spy(shop: Shop) -> Path:
+    """A Python that notes that it was started."""
+    mark = shop.home / "asked"
+    real = (shop.state / "python").read_text().strip()
+    fake = shop.home / "spy"
+    fake.write_text(f'#!/bin/sh\necho "$6" >>"{mark}"\nexec "{real}" "$@"\n')
+    fake.chmod(0o755)
+    (shop.state / "python").write_text(f"{fake}\n")
+    mark.write_text("")
+    return mark
+
+
+def test_python_is_started_only_when_somebody_holds_what_may_matter(
+    shop: Shop, alice: Committer, bob: Committer, tmp_path: Path
+) -> None:
+    mark = spy(shop)
+
+    def asked(who: Committer, *locked: str) -> list[str]:
+        for path in locked:
+            who.does("lock", path)
+        mark.write_text("")
+        who.writes("README", f"{len(list(tmp_path.iterdir()))}{os.urandom(4).hex()}\n")
+        who.must("commit", "-qm", "x", "README")
+        return mark.read_text().split()
+
+    assert asked(bob) == [], "nobody is on the board"
+    bob.does("register", "--name", "Bob")
+    assert asked(bob) == [], "alone"
+    assert asked(bob, "README") == ["post-commit"], "alone, with a lock to release"
+    alice.does("register", "--name", "Alice")
+    assert asked(bob) == [], "nothing is locked"
+    assert asked(bob, "README") == ["post-commit"], "only my own"
+    alice.does("lock", "other.py")
+    assert asked(bob) == ["pre-commit"], "only others'"
+    assert asked(bob, "README") == ["pre-commit", "post-commit"]
+    alice.does("lock", "*.md")
+    assert asked(bob) == ["pre-commit", "post-commit"], "patterns: only Python knows"
+    assert asked(shop.agent("")) == ["pre-commit", "post-commit"], "who says not who it is"
