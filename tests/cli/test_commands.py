@@ -407,12 +407,11 @@ WORDS = {
     "request": ["request", "a.py"],
     "refuse": ["refuse", "m-1", "--reason", "x"],
     "append": ["append", "a.txt", "--content", "x"],
-    "run": ["run", "--lock", "a.py", "--", "true"],
 }
 
 
 @pytest.mark.parametrize(
-    "command", [name for name in COMMANDS if name not in ("doctor", "demo", "git-hook", "conflicts")]
+    "command", [name for name in COMMANDS if name not in ("doctor", "demo", "git-hook", "conflicts", "run")]
 )
 @pytest.mark.parametrize("what", UNUSABLE)
 def test_a_state_directory_that_is_none_is_code_6_for_every_command(what: str, command: str, shell: Shell) -> None:

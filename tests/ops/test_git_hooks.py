@@ -282,6 +282,11 @@ def test_variables_that_point_elsewhere_do_not_lead_the_installation_astray(shop
     assert not (other.root / ".git/hooks/pre-commit").exists()
 
 
+def test_a_client_beside_it_is_a_typing_error(shop: Shop) -> None:
+    for command in ("install", "uninstall"):
+        assert shop.agent("a").does(command, "--git", "--client", "claude").code == 2
+
+
 def test_outside_of_a_repository_it_says_so(tmp_path: Path) -> None:
     shop = Shop(tmp_path)
     (tmp_path / "plain").mkdir()

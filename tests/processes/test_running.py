@@ -201,3 +201,10 @@ def test_the_gate_does_not_take_the_lock_of_a_dead_command_for_ones_own(shop: Sh
     assert claude.runs(str(gate), "pre-tool-use", stdin=text).code == 0
     lock = json.loads((shop.state / "locks/other.py.json").read_text())
     assert (lock["auto"], lock["process"]) == (True, None)
+
+
+def test_without_a_usable_board_nothing_runs(shop: Shop, alice: Committer) -> None:
+    shop.state.parent.mkdir(exist_ok=True)
+    shop.state.write_text("")
+    assert alice.does("run", "--lock", "x.py", "--", "touch", "ran").code == 6
+    assert not (shop.root / "ran").exists()
