@@ -32,7 +32,20 @@ from agentsync.core.paths import encode_target
 from agentsync.core.progress import Says
 from agentsync.core.records import KINDS, Record, Wanted
 from agentsync.errors import DamagedRecordError, NewerRecordError
-from agentsync.ops import agents, care, commands, decisions, edits, feed, install, mail, requests, tasks, waiting
+from agentsync.ops import (
+    agents,
+    care,
+    commands,
+    decisions,
+    edits,
+    feed,
+    install,
+    mail,
+    requests,
+    running,
+    tasks,
+    waiting,
+)
 from agentsync.store import codec, setup
 from agentsync.store.activity import Line
 from agentsync.store.compact import KEEP
@@ -105,6 +118,7 @@ PLACES = {
     "lock-shared.json": "locks/shared/docs%2Fguide.md~bob.json",
     "lock-by-an-edit.json": "locks/src%2Fapp.py.json",
     "lock-everywhere.json": "locks/VERSION.json",
+    "lock-of-a-command.json": "locks/dist%2F.json",
     "lock-with-a-long-name.json": f"locks/{encode_target('file', LONG)}.json",
     "lock-in-a-worktree.json": "locks/worktrees/feature/src%2Fapp.py.json",
     "task.json": "tasks/{task}.json",
@@ -165,6 +179,7 @@ def tell(scratch: Path) -> Story:
     cleo.locks("src/app.py", "*.toml")
     cleo.locks("docs/guide.md", shared=True)
     cleo.locks("VERSION", everywhere=True)
+    assert isinstance(running.hold(bob.session, ["dist/"], reason="make dist"), running.Hold)
     cleo.edits("src/api/auth.py")
     cleo.has_edited("src/api/auth.py")
 
@@ -280,6 +295,7 @@ SPOILED: dict[str, tuple[str, object]] = {
     "lock-kind-unknown.json": ("kind", "lease"),
     "lock-mode-unknown.json": ("mode", "intent"),
     "lock-no-token.json": ("token", GONE),
+    "lock-process-is-a-number.json": ("process", 4300),
     "lock-scope-unknown.json": ("scope", "line"),
     "lock-time-is-a-number.json": ("acquired_at", 1893499200),
     "lock-ttl-is-a-fraction.json": ("ttl_s", 0.5),

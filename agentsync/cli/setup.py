@@ -35,6 +35,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 def _add_common(parser: argparse.ArgumentParser, about: str) -> None:
     parser.add_argument("--client", choices=(*NAMES, "all"), action="append", help=about)
+    parser.add_argument("--git", action="store_true", help="git's own hooks instead of a client's")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and change nothing")
 
 
@@ -50,6 +51,10 @@ def _init(context: Context, _options: argparse.Namespace) -> int:
 
 
 def _install(context: Context, options: argparse.Namespace) -> int:
+    if options.git:
+        from agentsync.cli import git
+
+        return git.install(context, options)
     from agentsync.ops import install
 
     chosen = _chosen(options.client) or install.detected(context.session)
@@ -67,6 +72,10 @@ def _install(context: Context, options: argparse.Namespace) -> int:
 
 
 def _uninstall(context: Context, options: argparse.Namespace) -> int:
+    if options.git:
+        from agentsync.cli import git
+
+        return git.uninstall(context, options)
     from agentsync import clients
     from agentsync.ops import install
 

@@ -75,7 +75,7 @@ def presence(agent: Agent, now: datetime, life: Life, config: Config) -> Presenc
     return Presence(agent, "offline")
 
 
-def expiry(lock: Lock, renewed: datetime, holder: Presence | None) -> datetime:
+def expiry(lock: Lock, renewed: datetime, holder: Presence | None, running: datetime | None = None) -> datetime:
     """When a lock ends if nothing more is heard.
 
     A lock by hand counts from its holder's last sign of life, an auto-lock from the last edit of its file.
@@ -84,17 +84,32 @@ def expiry(lock: Lock, renewed: datetime, holder: Presence | None) -> datetime:
         lock: The record.
         renewed: For an auto-lock, the last edit: the later of its file's mtime and what the activity file tells.
         holder: The holder as it is now, if its record is there.
+        running: Now, if the lock belongs to a process that is seen to live.
     """
     sign = renewed if lock.auto else holder.agent.last_seen if holder is not None else lock.acquired_at
+    sign = running or sign
     try:
         return max(lock.expires_at, sign + timedelta(seconds=lock.ttl_s))
     except OverflowError:  # a record of nonsense, but a record: it must not keep anybody from all the others
         return datetime.max.replace(tzinfo=UTC)
 
 
-def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime) -> Held:
-    """Judge a lock: live iff it has not expired and its holder is not gone."""
-    until = expiry(lock, renewed, holder)
+def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime, process: Life = "unknown") -> Held:
+    """Judge a lock: live iff it has not expired and its holder is not gone.
+
+    One that belongs to a process is live as long as that is alive, whatever became of the holder. Where the process
+    cannot be seen it is judged like any other.
+
+    Args:
+        lock: The record.
+        renewed: See `expiry`.
+        holder: The holder as it is now.
+        now: The time.
+        process: What can be said of the process that it belongs to.
+    """
+    until = expiry(lock, renewed, holder, now if process == "alive" else None)
+    if process != "unknown":
+        return Held(lock, until, holder, live=process == "alive")
     gone = holder is not None and not holder.ended and holder.status in ("stale", "offline", "dead")
     return Held(lock, until, holder, live=now < until and not gone)
 

@@ -17,7 +17,7 @@ from agentsync.core import keys
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
 from agentsync.core.lease import Held
 from agentsync.core.paths import Target, overlap, reach_overlap, target_of
-from agentsync.core.records import Agent, Lock, Mode
+from agentsync.core.records import Agent, Lock, Mode, Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,6 +47,8 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     task: str | None = None
     auto: bool = False
+    process: Owner | None = None
+    """The process that the locks live and die with; None = they are the agent's."""
     all_worktrees: bool = False
     """The team's policy is that worktrees exclude each other."""
 
@@ -152,6 +154,7 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
         path=target.path,
         scope=target.scope,
         mode=request.mode,
+        process=request.process,
         holder=me.id,
         holder_name=me.name,
         session=me.session,

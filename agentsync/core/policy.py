@@ -10,6 +10,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 WORKTREES = ("warn", "deny", "ignore")
+PRE_PUSH = ("off", "warn", "enforce")
 _MINUTES = ("stale_minutes", "offline_minutes", "ttl_minutes", "auto_lock_minutes")
 _PATHS = ("ignore", "shared", "required")
 MAX_MINUTES = 60 * 24 * 30
@@ -29,6 +30,8 @@ class Config(Struct, frozen=True, kw_only=True, gc=False):
     """Silence after which it counts as gone."""
     ttl_minutes: int = 60
     """How long a lock lasts after its holder's last sign of life."""
+    pre_push: Literal["off", "warn", "enforce"] = "warn"
+    """What a push of paths meets that others hold."""
     auto_lock_minutes: int = 10
     """How long a lock taken by an edit lasts after the last edit of that file."""
     ignore: tuple[str, ...] = ()
@@ -64,6 +67,7 @@ def from_table(table: dict[str, Any]) -> tuple[Config, list[str]]:
         if (
             (key == "auto_lock" and isinstance(value, bool))
             or (key == "worktrees" and value in WORKTREES)
+            or (key == "pre_push" and value in PRE_PUSH)
             or (key in _MINUTES and type(value) is int and 0 < value <= MAX_MINUTES)
         ):
             settings[key] = value

@@ -68,6 +68,15 @@ class Agent(Record, tag="agent", frozen=True, kw_only=True, gc=False):
     """The later of this and the file's mtime (and that of its activity file) is the heartbeat."""
 
 
+class Owner(Struct, frozen=True, kw_only=True, gc=False):
+    """The process that a lock lives and dies with."""
+
+    pid: int
+    pid_start: int | None = None
+    boot_id: str | None = None
+    pid_ns: str | None = None
+
+
 class Lock(Record, tag="lock", frozen=True, kw_only=True, gc=False):
     """`locks/….json`: a lease on a path or named resource."""
 
@@ -75,6 +84,8 @@ class Lock(Record, tag="lock", frozen=True, kw_only=True, gc=False):
     """Relative to the root (absolute outside), `/` as separator, NFC; a directory ends in `/`; `@name` = resource."""
     scope: Scope
     mode: Mode
+    process: Owner | None = None
+    """Of `run`, which holds the lock as long as its command lives: once it is dead, the lock binds nobody."""
     holder: Id
     holder_name: str
     session: str | None = None

@@ -50,7 +50,10 @@ def facts(blocked: Blocked, now: datetime) -> list[str]:
         lines.append("reason: it is being edited (automatic lock)")
     lines.append(f"since: {clock(lock.acquired_at, now)} ({ago(lock.acquired_at, now)})")
     moves = "the last edit" if lock.auto else "the holder's last sign of life"
-    lines.append(f"until: {clock(held.until, now)} (in {span(held.until - now)}, counted from {moves})")
+    if lock.process is not None:
+        lines.append(f"until: its command has ended (process {lock.process.pid})")
+    else:
+        lines.append(f"until: {clock(held.until, now)} (in {span(held.until - now)}, counted from {moves})")
     return lines
 
 
@@ -167,7 +170,8 @@ def row(held: Held, now: datetime) -> list[str]:
     elif lock.worktree:
         kind.append(f"in {escape(lock.worktree, 40)}")
     if not held.live:
-        status = held.holder.status if held.holder else "expired"
+        status: str = held.holder.status if held.holder else "expired"
+        status = "its command has ended" if lock.process is not None else status
         kind.append(f"{status}: free to take")
     until = f"until {clock(held.until, now)}"
     reason = escape(lock.reason or "", 80)

@@ -39,6 +39,8 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     counts = [_count(len(board.agents), "agent"), _count(len(board.locks), "lock")]
     counts += [_count(len(board.tasks), "open task")] if board.tasks else []
     counts += [f"{board.waiting} in line (agent-sync queue)"] if board.waiting else []
+    if board.overlaps:
+        counts.append(f"{_count(board.overlaps, 'path')} of yours locked in other worktrees too (agent-sync conflicts)")
     counts += [f"revision {board.revision}"]
     counts += [f"{_count(board.unread, 'message')} waiting for you: agent-sync inbox"] if board.unread else []
     lines = [", ".join(counts)]
@@ -89,6 +91,8 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
         entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
     entries += [f"- decision {decision(one, now, 120)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
     entries += [f"- {board.waiting} in line: agent-sync queue"] if board.waiting else []
+    if board.overlaps:
+        entries.append(f"- {_count(board.overlaps, 'path')} of yours locked in other worktrees: agent-sync conflicts")
     entries += [tasks.line(seen, now) for seen in board.tasks if seen.task.id != board.task]
     return _fit(head, entries, limit)
 

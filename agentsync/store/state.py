@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, lease
 from agentsync.core.paths import Target, decode, encode, encode_target, looks_like_glob, overlap, parents
-from agentsync.core.records import Agent, Decision, Installation, Lock, Message, Record, Task, Waiter
+from agentsync.core.records import Agent, Decision, Installation, Lock, Message, Owner, Record, Task, Waiter
 from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileError
 from agentsync.store import codec
 
@@ -34,7 +34,9 @@ _HOLDER_MARK = "~"
 class State:
     """One look at the board. Make a new one for the next question: what was read is kept."""
 
-    def __init__(self, files: Files, now: datetime, config: Config, life_of: Callable[[Agent | Waiter], Life]) -> None:
+    def __init__(
+        self, files: Files, now: datetime, config: Config, life_of: Callable[[Agent | Waiter | Owner], Life]
+    ) -> None:
         self.now = now
         self.config = config
         self.damaged: dict[str, str] = {}
@@ -193,7 +195,8 @@ class State:
                 renewed = _time(mtime)
                 if lock.auto:
                     renewed = max(renewed, self._edits(lock.holder).get((lock.worktree, lock.path), renewed))
-                self._held[key] = lease.held(lock, renewed, self.presence(lock.holder), self.now)
+                process = self._life_of(lock.process) if lock.process else "unknown"
+                self._held[key] = lease.held(lock, renewed, self.presence(lock.holder), self.now, process)
         return self._held[key]
 
     def _edits(self, agent_id: str) -> dict[tuple[str | None, str], datetime]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Life
     from agentsync.core.policy import Config
-    from agentsync.core.records import Waiter
+    from agentsync.core.records import Owner, Waiter
     from agentsync.runtime import Runtime
     from agentsync.store.locate import Place
 
@@ -124,7 +124,7 @@ class Store:
         """The newest revision."""
         return log.head(self.files, self._head)
 
-    def _life_of(self, process: Agent | Waiter) -> Life:
+    def _life_of(self, process: Agent | Waiter | Owner) -> Life:
         return self.runtime.life_of(process.pid, process.pid_start, process.boot_id, process.pid_ns)
 
     # ------------------------------------------------------------ writing

@@ -33,6 +33,7 @@ COMMANDS = [
     *("send", "directive", "inbox", "read-message", "ack", "thread", "sent"),
     *("register", "heartbeat", "whoami", "gc", "doctor", "demo"),
     *("queue", "request", "refuse", "append"),
+    *("git-hook", "conflicts", "run"),
 ]
 """All but `hook`, which speaks the client's language."""
 
@@ -240,9 +241,15 @@ JSON_ANSWERS: list[tuple[list[str], str | None]] = [
     (["doctor"], "diagnosis"),
     (["lock", "--wait", "a.py"], "lock"),
     (["queue"], None),
+    (["conflicts"], None),
+    (["install", "--git"], "installation"),
+    (["uninstall", "--git", "--dry-run"], "installation"),
     (["append", "a.txt", "--content", "x"], "appended"),
 ]
 
+
+OF_GIT = ("git-hook", "run")
+"""Commands that speak git's language, or another program's."""
 
 NEED_A_MESSAGE = ("read-message", "ack", "thread")
 
@@ -263,9 +270,13 @@ def test_every_answer_can_be_json(words: list[str], kind: str | None, made: bool
 
 
 def test_the_list_of_json_answers_has_every_command() -> None:
-    assert {words[0] for words, _ in JSON_ANSWERS} == set(COMMANDS) - {"demo", "request", "refuse", *NEED_A_MESSAGE}, (
-        "they have tests of their own"
-    )
+    assert {words[0] for words, _ in JSON_ANSWERS} == set(COMMANDS) - {
+        "demo",
+        "request",
+        "refuse",
+        *NEED_A_MESSAGE,
+        *OF_GIT,
+    }, "they have tests of their own"
 
 
 def test_a_message_can_be_json_too(shell: Shell) -> None:
@@ -399,7 +410,9 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("doctor", "demo")])
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if name not in ("doctor", "demo", "git-hook", "conflicts", "run")]
+)
 @pytest.mark.parametrize("what", UNUSABLE)
 def test_a_state_directory_that_is_none_is_code_6_for_every_command(what: str, command: str, shell: Shell) -> None:
     """Reading through a link would show another repository's board, and an edit would be judged by it."""
