@@ -116,11 +116,11 @@ class Driver(NamedTuple):
     shell: Callable[..., Turn]
     """`shell(command)`."""
     options: dict[str, Any]
-    """Makes it ask nobody."""
+    """More for the harness's `run`, unless a test says otherwise."""
 
 
 DRIVERS = {
-    "claude": Driver("anthropic_api.Anthropic", edit, write, shell, {"mode": "bypassPermissions"}),
+    "claude": Driver("anthropic_api.Anthropic", edit, write, shell, {}),
     "codex": Driver("openai_api.Responses", _codex_edit, _codex_write, _codex_shell, {}),
     "gemini": Driver("gemini_api.Gemini", _gemini_edit, _gemini_write, _gemini_shell, {}),
 }
@@ -141,13 +141,13 @@ class Sessions:
         self.bin = tmp_path / "bin"
         self.bin.mkdir()
         (self.bin / "agent-sync").symlink_to(Path(sys.executable).with_name("agent-sync"))
+        self.cli = str(self.bin / "agent-sync")
+        """The command as a shell finds it; a client may start login shells, which have a PATH of their own."""
 
     def command(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run the installed `agent-sync` in the repository."""
         clean = {"PATH": os.environ["PATH"], "HOME": str(self.tmp), "AGENT_SYNC_ID": "observer", **env}
-        return subprocess.run(
-            [str(self.bin / "agent-sync"), *words], cwd=self.repo, env=clean, capture_output=True, text=True
-        )
+        return subprocess.run([self.cli, *words], cwd=self.repo, env=clean, capture_output=True, text=True)
 
     def data(self, *words: str) -> Any:
         """What a command says with `--json`."""
@@ -193,7 +193,7 @@ class Sessions:
             url,
             script.prompts,
             extra_env={"PATH": path, **(env or {})},
-            **options,
+            **{**DRIVERS[client].options, **options},
         )
 
     def _server(self, protocol: str) -> Any:
