@@ -809,6 +809,36 @@ def test_the_gate_reads_a_payload_as_python_does_or_not_at_all(
         assert divided.ask_python("pre-tool-use", sent, env) == ""
 
 
+@pytest.fixture(scope="module")
+def divided_codex(ground: Path) -> Play:
+    """The same for a session of Codex."""
+    play = Play(ground / "divided-codex", "main", AVAILABLE[0], link=False, client="codex")
+    play.lock("me", "top", MINE, False, False)
+    play.lock("bob", "top", BOBS, False, False)
+    return play
+
+
+@given(data=st.data(), shell=st.sampled_from(AVAILABLE), where=st.sampled_from(["{top}", "{top}", "{top}/src", "/"]))
+@LAW
+def test_the_gate_reads_a_patch_as_python_does_or_not_at_all(
+    divided_codex: Play, data: st.DataObject, shell: str, where: str
+) -> None:
+    path = data.draw(st.sampled_from([MINE, MINE, "app.py", "./app.py", "src/../app.py"]))
+    patch = data.draw(patches(path, "{top}/" + data.draw(st.sampled_from([MINE, BOBS]))))
+    pairs = [("tool_name", "apply_patch"), ("tool_input", [("command", patch)]), ("tool_use_id", "call_1")]
+    extra = st.sampled_from([("cwd", "{top}"), ("tool_name", "Bash"), ("tool_input", [("command", "x")]), ("x", patch)])
+    for pair in data.draw(st.lists(extra, max_size=1)):
+        pairs.insert(data.draw(st.integers(0, len(pairs))), pair)
+    body = [("session_id", SESSION), ("cwd", where), *pairs]
+    style = Style(",", ":", False, False, "")
+    sent = written({"body": body, "style": style, "decoy": BOBS, "spoiled": [], "at": 0}, divided_codex)
+    divided_codex.gate.shell = shell
+    env = {"PATH": f"/usr/bin:/bin:{divided_codex.root}"}
+    if divided_codex.ask_gate("pre-tool-use", sent, env):
+        event("allowed by the gate")
+        assert divided_codex.ask_python("pre-tool-use", sent, env) == "", sent.decode()
+
+
 # ---------------------------------------------------------------- stories that broke the law once
 @pytest.fixture
 def stage(ground: Path) -> Iterator[Any]:
