@@ -48,7 +48,15 @@ def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board_with_its_proce
 def test_an_edit_of_a_held_file_is_denied_and_the_model_learns_why(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     world.command("lock", "other.txt", "--reason", "rewriting it")
-    done = world.run("a", [model.edit(*OTHER), model.edit(*HELLO), {"text": "Done."}])
+    taken: list[dict[str, Any]] = []
+    done = world.run(
+        "a",
+        [
+            model.edit(*OTHER),
+            model.edit(*HELLO),
+            {"text": "Done.", "call": lambda _request: taken.extend(world.data("locks"))},
+        ],
+    )
     assert done.rc == 0
     assert (world.repo / "other.txt").read_text() == "other\n"
     assert (world.repo / "hello.txt").read_text() == "goodbye world\n", "what nobody works on is free"
@@ -57,7 +65,7 @@ def test_an_edit_of_a_held_file_is_denied_and_the_model_learns_why(sessions: Mak
     for fact in ("observer", "other.txt", "since: ", "until: ", "Next: ", "untrusted"):
         assert fact in told
     assert ".claude/hooks" not in told
-    (lock,) = [lock for lock in world.data("locks") if lock["path"] == "hello.txt"]
+    (lock,) = [lock for lock in taken if lock["path"] == "hello.txt"]
     assert lock["holder"].startswith(f"{client}-")
 
 
