@@ -7,6 +7,7 @@ plain files or single system calls; nothing here spawns a process.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 """Letters of generated ids: 32 of them, none that is mistaken for another when read aloud."""
 
+INTERPRETERS = ("node", "bun", "deno")
+"""What clients are run by that are scripts."""
 
 Life = Literal["alive", "dead", "unknown"]
 
@@ -129,6 +132,18 @@ class Runtime:
             yield pid, _first_line(f"/proc/{pid}/comm") or ""
             pid = int(stat[1])
 
+    def runs(self, pid: int, program: str) -> bool:
+        """Whether a process runs a program: under that name, or as a script of that name that an interpreter runs.
+
+        Not by the file that it executes: that of a client may also be its sandbox, with another first argument.
+        """
+        words = _arguments(pid)
+        names = [_first_line(f"/proc/{pid}/comm") or "", os.path.basename(words[0]) if words else ""]
+        if any(name.startswith(INTERPRETERS) for name in names):
+            script = next((word for word in words[1:] if not word.startswith("-")), "")
+            names.append(re.sub(r"\.[cm]?js$", "", os.path.basename(script)))
+        return program in names
+
     def terminal_key(self) -> str:
         """A text that is the same for every command of one login or terminal session and differs between two.
 
@@ -162,6 +177,15 @@ def _first_line(path: str) -> str | None:
             return file.readline().strip() or None
     except OSError:
         return None
+
+
+def _arguments(pid: int) -> list[str]:
+    """The beginning of a process's command line; empty when it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read(4096).decode("utf-8", "replace").split("\0")
+    except OSError:
+        return []
 
 
 def _stat_fields(pid: int) -> list[str] | None:

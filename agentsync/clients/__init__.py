@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from agentsync.clients.call import Call
 
-NAMES = ("claude", "copilot")
+NAMES = ("claude", "codex", "copilot", "gemini")
 
 
 class Adapter(Protocol):

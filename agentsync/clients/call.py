@@ -29,6 +29,8 @@ class Call(Struct, frozen=True, kw_only=True, gc=False):
     """The paths that a writing tool is about to write, or wrote."""
     command: str | None = None
     """The command that a shell tool is about to run, or ran."""
+    workdir: str | None = None
+    """Where that command runs, if not in `cwd`."""
     stop_hook_active: bool = False
     is_subagent: bool = False
     """Called on behalf of a subagent. It has its parent's session, but what is told there the parent never sees."""
@@ -81,16 +83,20 @@ def command(client: str, event: str, strict: bool) -> str:
     """A shell command that starts the gate of the nearest working tree above, wherever the client was started.
 
     The same on every machine and in every version: it can be committed, and a client that trusts it by its text goes on
-    trusting it.
+    trusting it. The same in every shell, too, because all it takes of the client's is a word in single quotes without
+    a quote or a backslash in it.
 
     Args:
         client: Whose hook it is.
         event: In our words.
-        strict: Whether a call is blocked when the hook itself fails.
+        strict: Whether a call is blocked when the hook itself fails. For clients that are blocked by exit code 2.
     """
-    flag = " --strict" if strict else ""
     find = f'd=$PWD; until [ -z "$d" ] || [ -x "$d/{GATE}" ]; do d=${{d%/*}}; done'
-    return f'sh -c \'{find}; [ -z "$d" ] || exec "$d/{GATE}" {event} {client}{flag}\''
+    start = f'"$d/{GATE}" {event} {client}'
+    if strict:
+        said = f"agent-sync: {GATE} failed or is gone, and the hooks are strict, so this is blocked"
+        return f'sh -c \'{find}; [ -n "$d" ] && {start} --strict || {{ echo "{said}" >&2; exit 2; }}\''
+    return f"sh -c '{find}; [ -z \"$d\" ] || exec {start}'"
 
 
 def starts_gate(command: Any) -> bool:

@@ -1,9 +1,13 @@
 """Who is calling.
 
-In this order: `AGENT_SYNC_ID`; the host's session (from the hook's payload, else from the variable the host sets for
-the commands it runs) as `<client>-<last 8 of the session id>`; a registered client among the caller's ancestor
-processes; an id of the terminal session. Hooks and commands of one session thus resolve to one agent, and two
-sessions, two terminals included, never share one.
+In this order: `AGENT_SYNC_ID`; the session id of the hook's payload; the nearest client among the caller's ancestor
+processes, if it is on the board and not of a kind that names its session by a variable; the variable by which a client
+tells the commands it runs; an id of the terminal session. Hooks and commands of one session thus resolve to one agent,
+and two sessions, two terminals included, never share one.
+
+A variable is inherited: a client that was started in another one's shell sees that one's, and so do the commands it
+runs. Hence the ancestors come first, and only among clients of one kind does the variable decide: after `/clear` it is
+true, and the record of the process is not yet.
 """
 
 from __future__ import annotations
@@ -20,12 +24,18 @@ from agentsync.errors import UsageError
 from agentsync.store.locate import branch_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agentsync.core.lease import Presence
     from agentsync.runtime import Process, Runtime
     from agentsync.store.locate import Place
 
-SESSION_VARIABLES = (("CLAUDE_CODE_SESSION_ID", "claude"), ("GEMINI_SESSION_ID", "gemini"))
-"""Variables by which a client tells the commands it runs which session they belong to."""
+SESSION_VARIABLES = (
+    ("CLAUDE_CODE_SESSION_ID", "claude"),
+    ("CODEX_SESSION_ID", "codex"),
+    ("GEMINI_SESSION_ID", "gemini"),
+)
+"""Variables by which a client tells the commands it runs which session they belong to; Gemini tells its hooks only."""
 
 PID_VARIABLES = {"claude": "CLAUDE_PID"}
 """Variables that hold the client's own pid."""
@@ -87,15 +97,18 @@ def identify(
     Raises:
         UsageError: `AGENT_SYNC_ID` cannot be an agent's id.
     """
-    if not session:
-        for variable, name in SESSION_VARIABLES:
-            if runtime.env.get(variable):
-                client, session = client or name, runtime.env[variable]
-                source = variable
-                break
-    else:
-        source = "the hook's session_id"
+    source = "the hook's session_id"
     chosen = runtime.env.get("AGENT_SYNC_ID")
+    if not session:
+        stated = {n: v for v, n in SESSION_VARIABLES if runtime.env.get(v) and client in (None, n)}
+        mates = [p for p in presences or [] if client in (None, p.agent.client)]
+        nearest = None if chosen else _nearest(runtime, mates, stated)
+        if isinstance(nearest, Identity):
+            return nearest
+        kind = nearest or next(iter(stated), None)
+        if kind is not None:
+            source = stated[kind]
+            client, session = client or kind, runtime.env[source]
     if chosen:
         if not is_valid_id(chosen) or chosen in RESERVED:
             raise UsageError(
@@ -106,7 +119,7 @@ def identify(
     if session:
         client = client or "shell"
         return Identity(id=id_of_session(client, session), source=source, client=client, session=session)
-    return _ancestor(runtime, presences or []) or _terminal(runtime, client)
+    return _terminal(runtime, client)
 
 
 def of_connection(runtime: Runtime, presences: list[Presence], caller: Caller) -> Identity:
@@ -131,8 +144,8 @@ def of_connection(runtime: Runtime, presences: list[Presence], caller: Caller) -
             me = Identity(id=id_of_session(client, session), source=variable, client=client, session=session)
             me = replace(me, process=_host_process(me, runtime))
             return _present_session(me, runtime, presences) or me
-    found = _ancestor(runtime, [p for p in presences if says in (None, p.agent.client)])
-    if found is not None:
+    found = _nearest(runtime, [p for p in presences if says in (None, p.agent.client)], {})
+    if isinstance(found, Identity):
         return found
     client = says or caller.own_id.rpartition("-")[0]
     return Identity(id=caller.own_id, source="this connection", client=client, process=own)
@@ -164,13 +177,25 @@ def _host_process(me: Identity, runtime: Runtime) -> Process | None:
     return None
 
 
-def _ancestor(runtime: Runtime, presences: list[Presence]) -> Identity | None:
-    by_pid = {p.agent.pid: p.agent for p in presences if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id}
-    for pid, _ in runtime.ancestors() if by_pid else ():
+def _nearest(runtime: Runtime, presences: list[Presence], stated: Mapping[str, str]) -> Identity | str | None:
+    """The nearest client among the caller's ancestors: one on the board, or the kind of one that set a variable.
+
+    Nobody is looked for where the answer is clear: the board has no processes but those of the one kind stated.
+    """
+    last_first = sorted(presences, key=lambda p: p.ended)
+    here = [p.agent for p in last_first if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id]
+    by_pid = {agent.pid: agent for agent in reversed(here)}  # of one process: who has not ended
+    if len(stated) < 2 and all(agent.client in stated for agent in here):
+        return None
+    for pid, _ in runtime.ancestors():
         agent = by_pid.get(pid)
         if agent is not None and runtime.life_of(pid, agent.pid_start, agent.boot_id, agent.pid_ns) == "alive":
+            if agent.client is not None and agent.client in stated:
+                return agent.client
             source = f"the {agent.client} process {pid} that runs this"
-            return Identity(id=agent.id, source=source, client=agent.client, session=agent.session)
+            return Identity(id=agent.id, source=source, client=agent.client or "shell", session=agent.session)
+        if len(stated) > 1 and (kind := next((kind for kind in stated if runtime.runs(pid, kind)), None)):
+            return kind
     return None
 
 
@@ -208,13 +233,13 @@ def _text(name: str | None) -> str | None:
 
 
 def _client_process(me: Identity, runtime: Runtime) -> Process | None:
-    """The long-lived client: by its own variable, else an ancestor of that name. Never a shell in between."""
+    """The long-lived client: by its own variable, else the nearest ancestor that runs it. Never a shell in between."""
     if me.process is not None or not me.session:
         return me.process
     stated = runtime.env.get(PID_VARIABLES.get(me.client, ""), "")
     if stated.isascii() and stated.isdigit() and (process := runtime.process(int(stated))) is not None:
         return process
-    for pid, program in runtime.ancestors():
-        if program == me.client:
+    for pid, _ in runtime.ancestors():
+        if runtime.runs(pid, me.client):
             return runtime.process(pid)
     return None

@@ -26,7 +26,7 @@ def paths(text: str) -> tuple[str, ...] | None:
             continue
         header = line.rstrip() if updating else words
         for head in _HEADERS:
-            if header.startswith(head) and (path := header[len(head) :].strip()):
-                found[path] = None
+            if header.startswith(head):
+                found[header[len(head) :]] = None  # a space more before it belongs to the name
                 updating = head in ("*** Update File: ", "*** Move to: ")
     return tuple(found) if inside else None

@@ -93,6 +93,9 @@ CAST = {
     "dora": {"CLAUDE_CODE_SESSION_ID": "d0d0d0d0-1111-4222-8333-000000000d04", "CLAUDE_PID": str(ALIVE)},
 }
 
+VARIABLES = {"claude": "CLAUDE_CODE_SESSION_ID", "codex": "CODEX_SESSION_ID", "gemini": "GEMINI_SESSION_ID"}
+"""By which a client names its session: Codex in its shell, but not to its hooks."""
+
 LAYOUTS = ("main", "worktree", "worktree inside", "no git", "subdirectory by a link")
 
 FILES = (
@@ -152,7 +155,9 @@ CONFIGS = (
 class Play:
     """One generated story: a tree, its boards, its cast."""
 
-    def __init__(self, root: Path, layout: str, shell: str, link: bool, minutes: int = 1) -> None:
+    def __init__(
+        self, root: Path, layout: str, shell: str, link: bool, minutes: int = 1, client: str = "claude"
+    ) -> None:
         """Set the stage.
 
         Args:
@@ -161,7 +166,9 @@ class Play:
             shell: What runs the gate.
             link: Whether the gate is found through a symlink to the tree.
             minutes: How long the story takes. It ends now.
+            client: Whose hook asks, and whose session `me` is.
         """
+        self.client = client
         self.root = root
         self.restored = 1000
         self.clock = Clock()
@@ -222,7 +229,8 @@ class Play:
         alive = Runtime().process(ALIVE)
         assert alive is not None
         machine.processes[ALIVE] = alive.start or 0
-        runtime = PastRuntime(self.clock, machine, dict(CAST[who]), str(self.directory(where)))
+        env = {VARIABLES[self.client]: SESSION} if who == "me" else dict(CAST[who])
+        runtime = PastRuntime(self.clock, machine, env, str(self.directory(where)))
         from agentsync.store.locate import locate
 
         return Player(runtime, PastFiles(locate(runtime.cwd, runtime.env).state, self.clock))
@@ -306,7 +314,7 @@ class Play:
         if (self.top / ".claude/coordination").is_dir():
             (self.top / ".claude/coordination/python").write_text(f"{self.stub}\n")
         done = subprocess.run(
-            [*SHELLS[self.gate.shell], str(self.gate.path), name],
+            [*SHELLS[self.gate.shell], str(self.gate.path), name, *self._named()],
             input=sent,
             env=env,
             cwd=self.top,
@@ -317,9 +325,12 @@ class Play:
         assert done.stderr == b"" or b"\0" in sent
         return done.stdout == b""
 
+    def _named(self) -> list[str]:
+        return [] if self.client == "claude" else [self.client]
+
     def ask_python(self, name: str, sent: bytes, env: dict[str, str]) -> str:
         """What `agentsync.hook` prints."""
-        answer = forked([name], sent, env, self.root, self.top)
+        answer = forked([name, *self._named()], sent, env, self.root, self.top)
         assert answer.code == 0
         return answer.out
 
@@ -485,7 +496,30 @@ decoys = st.tuples(
 
 
 @st.composite
-def calls(draw: st.DrawFn, target: str) -> dict[str, Any]:
+def patches(draw: st.DrawFn, name: str, form: str) -> str:
+    """A patch of Codex's that changes a file and perhaps others, in the grammar or a little beside it."""
+    path = draw(st.sampled_from([name, name, form]))
+    head = draw(st.sampled_from(["*** Update File: ", "*** Update File: ", "*** Add File: ", "*** Delete File: "]))
+    hunk = {"*** Update File: ": "@@\n-x\n+y\n", "*** Add File: ": "+y\n", "*** Delete File: ": ""}[head]
+    if draw(st.booleans()):
+        return f"*** Begin Patch\n{head}{path}\n{hunk}*** End Patch"
+    more = st.sampled_from(
+        ["", "*** Delete File: {decoy}\n", "*** Update File: {decoy}\n@@\n-x\n", "  *** Add File: {decoy}\n+x\n"]
+    )
+    parts = [
+        draw(st.sampled_from(["", "", "<<EOF\n", " "])) + "*** Begin Patch" + draw(st.sampled_from(["", " ", "\r"])),
+        draw(more) + head + path + draw(st.sampled_from(["", "", " ", "\t", "\r", "\u2028"])),
+        draw(st.sampled_from(["", "*** Move to: {decoy}\n", " *** Move to: {decoy}\n"])) + hunk + draw(more),
+    ]
+    return (
+        "\n".join(parts)
+        + draw(st.sampled_from(["*** End of File\n", "", ""]))
+        + draw(st.sampled_from(["*** End Patch", "*** End Patch\n", ""]))
+    )
+
+
+@st.composite
+def calls(draw: st.DrawFn, target: str, client: str) -> dict[str, Any]:
     """A payload as pairs with placeholders, and how it is spelled and spoiled."""
     plain = draw(st.sampled_from([True, True, True, False]))
     session = SESSION if plain or draw(st.booleans()) else draw(st.sampled_from(ODD_SESSIONS))
@@ -502,15 +536,18 @@ def calls(draw: st.DrawFn, target: str) -> dict[str, Any]:
         )
         form = draw(st.sampled_from(odd))
     arguments = [("file_path", form), ("old_string", "a"), ("new_string", "b")]
+    tools = ["Edit", "Write", "edit", "NotebookEdit", "Read", "Bash"]
+    if client == "codex":
+        arguments = [("command", draw(patches(name, form)))]
+        tools = ["apply_patch", "apply_patch", "Bash", "Apply_Patch"]
+    elif client == "gemini":
+        tools = ["replace", "write_file", "Replace", "read_file", "run_shell_command"]
     body = [
         ("session_id", session),
         ("transcript_path", "/home/u/t.jsonl"),
         ("cwd", "{top}" if plain else draw(st.sampled_from(["{top}", "{top}/src", "{main}", "/", "src", "{sibling}"]))),
         ("hook_event_name", "PreToolUse"),
-        (
-            "tool_name",
-            "Edit" if plain else draw(st.sampled_from(["Edit", "Write", "edit", "NotebookEdit", "Read", "Bash"])),
-        ),
+        ("tool_name", tools[0] if plain else draw(st.sampled_from(tools))),
         ("tool_input", arguments),
         ("tool_use_id", "toolu_1"),
     ]
@@ -524,7 +561,7 @@ def calls(draw: st.DrawFn, target: str) -> dict[str, Any]:
         if draw(st.integers(0, 4)) == 0:
             arguments[:] = draw(st.permutations(arguments))
         if draw(st.integers(0, 5)) == 0:
-            key = draw(st.sampled_from(["session_id", "tool_input", "file_path", "cwd", "tool_name"]))
+            key = draw(st.sampled_from(["session_id", "tool_input", "file_path", "command", "cwd", "tool_name"]))
             wrong = draw(st.sampled_from([None, 1, ["x"], [], [("a", "b")], True, ""]))
             body = [(k, wrong if k == key else v) for k, v in body]
             arguments[:] = [(k, wrong if k == key else v) for k, v in arguments]
@@ -586,7 +623,13 @@ environments = st.fixed_dictionaries(
         "AGENT_SYNC_ROOT": st.just(""),
     },
 )
-usual = st.sampled_from([{}, {"CLAUDE_CODE_SESSION_ID": SESSION}, {"CLAUDE_CODE_SESSION_ID": SESSION}])
+
+
+def usual(client: str) -> st.SearchStrategy[dict[str, str]]:
+    """What a client's hooks find in their environment; the one around it may be another."""
+    mine = {} if client == "codex" else {VARIABLES[client]: SESSION}
+    return st.sampled_from([{}, mine, mine, {**mine, **CAST["dora"]}] if client != "claude" else [{}, mine, mine])
+
 
 events = st.sampled_from(
     ["pre-tool-use"] * 9 + ["post-tool-use", "user-prompt-submit", "user-prompt-submit", "post-tool-batch", "stop"]
@@ -610,9 +653,10 @@ class Case:
     def __init__(self, draw: st.DrawFn) -> None:
         self.name = draw(events)
         self.target = draw(st.sampled_from(draw(st.sampled_from([TARGETS, TARGETS, TARGETS, FILES]))))
+        self.client = draw(st.sampled_from(["claude", "claude", "codex", "gemini"]))
         self.story = draw(stories(self.target))
-        self.call = draw(calls(self.target))
-        self.env = draw(st.one_of(usual, usual, usual, environments))
+        self.call = draw(calls(self.target, self.client))
+        self.env = draw(st.one_of(*[usual(self.client)] * 3, environments))
         self.layout = draw(st.sampled_from(["main", "main", "main", "worktree", *LAYOUTS]))
         self.link = draw(st.sampled_from([False] * 5 + [True]))
         self.shell = draw(st.sampled_from(AVAILABLE))
@@ -627,18 +671,18 @@ def test_whenever_the_gate_allows_python_allows(ground: Path, case: Case) -> Non
     root = ground / str(next(_serial))
     try:
         minutes = sum(step[1] for step in case.story if step[0] == "wait")
-        play = Play(root, case.layout, case.shell, case.link, minutes)
+        play = Play(root, case.layout, case.shell, case.link, minutes, case.client)
         for step in case.story:
             play.act(step)
         sent = written(case.call, play)
         env = {"PATH": f"/usr/bin:/bin:{root}", "HOME": str(root), **case.env}
         if not play.ask_gate(case.name, sent, env):
-            event(f"{case.name}: Python is asked")
+            event(f"{case.client} {case.name}: Python is asked")
             return
-        event(f"{case.name}: allowed by the gate")
-        if alone_by_environment(play, env):
-            event(f"{case.name}: alone, so not looked at")
-            if names_another_session(sent, env):
+        event(f"{case.client} {case.name}: allowed by the gate")
+        if alone_unseen(play, sent, env):
+            event(f"{case.client} {case.name}: alone, so not looked at")
+            if names_another_session(play, sent, env):
                 return
             play.remove_other_boards()
         said = play.ask_python(case.name, sent, env)
@@ -649,26 +693,35 @@ def test_whenever_the_gate_allows_python_allows(ground: Path, case: Case) -> Non
         shutil.rmtree(root, ignore_errors=True)
 
 
-def alone_by_environment(play: Play, env: dict[str, str]) -> bool:
+def alone_unseen(play: Play, sent: bytes, env: dict[str, str]) -> bool:
     """The one exception to the law: nobody else is on the board of the repository the hook is installed in.
 
-    Then nobody can hold anything in it, and the gate does not read the payload at all. A path that leads to another
-    repository, with a board of its own, is judged after the edit, and from then on before. So is the edit of a session
-    that inherited the variable of the one that is alone.
+    Then nobody can hold anything in it, and the gate does not read the payload, or no more of it than the session. A
+    path that leads to another repository, with a board of its own, is judged after the edit, and from then on before.
+    So is the edit of a session that inherited the variable of the one that is alone.
     """
-    me = env.get("AGENT_SYNC_ID") or f"claude-{env.get('CLAUDE_CODE_SESSION_ID', '')[-8:]}"
+    session = session_in(sent) if play.client == "codex" else env.get(VARIABLES[play.client], "")
+    me = env.get("AGENT_SYNC_ID") or f"{play.client}-{session[-8:]}"
     here = play.main if play.layout.startswith("worktree") else play.top
     return [path.name for path in (here / ".claude/coordination/agents").glob("*.json")] == [f"{me}.json"]
 
 
-def names_another_session(sent: bytes, env: dict[str, str]) -> bool:
+def names_another_session(play: Play, sent: bytes, env: dict[str, str]) -> bool:
     """Whether the payload is of another session than the environment."""
+    if play.client == "codex" or env.get("AGENT_SYNC_ID"):
+        return False
+    session = session_in(sent)
+    return bool(session) and session != env.get(VARIABLES[play.client])
+
+
+def session_in(sent: bytes) -> str:
+    """The session that a payload names."""
     try:
         body = json.loads(sent)
     except ValueError:
-        return False
+        body = None
     session = body.get("session_id") if isinstance(body, dict) else None
-    return not env.get("AGENT_SYNC_ID") and bool(session) and session != env.get("CLAUDE_CODE_SESSION_ID")
+    return session if isinstance(session, str) else ""
 
 
 # ---------------------------------------------------------------- payloads that could be read in two ways
@@ -754,6 +807,36 @@ def test_the_gate_reads_a_payload_as_python_does_or_not_at_all(
     if divided.ask_gate("pre-tool-use", sent, env):
         event("allowed by the gate")
         assert divided.ask_python("pre-tool-use", sent, env) == ""
+
+
+@pytest.fixture(scope="module")
+def divided_codex(ground: Path) -> Play:
+    """The same for a session of Codex."""
+    play = Play(ground / "divided-codex", "main", AVAILABLE[0], link=False, client="codex")
+    play.lock("me", "top", MINE, False, False)
+    play.lock("bob", "top", BOBS, False, False)
+    return play
+
+
+@given(data=st.data(), shell=st.sampled_from(AVAILABLE), where=st.sampled_from(["{top}", "{top}", "{top}/src", "/"]))
+@LAW
+def test_the_gate_reads_a_patch_as_python_does_or_not_at_all(
+    divided_codex: Play, data: st.DataObject, shell: str, where: str
+) -> None:
+    path = data.draw(st.sampled_from([MINE, MINE, "app.py", "./app.py", "src/../app.py"]))
+    patch = data.draw(patches(path, "{top}/" + data.draw(st.sampled_from([MINE, BOBS]))))
+    pairs = [("tool_name", "apply_patch"), ("tool_input", [("command", patch)]), ("tool_use_id", "call_1")]
+    extra = st.sampled_from([("cwd", "{top}"), ("tool_name", "Bash"), ("tool_input", [("command", "x")]), ("x", patch)])
+    for pair in data.draw(st.lists(extra, max_size=1)):
+        pairs.insert(data.draw(st.integers(0, len(pairs))), pair)
+    body = [("session_id", SESSION), ("cwd", where), *pairs]
+    style = Style(",", ":", False, False, "")
+    sent = written({"body": body, "style": style, "decoy": BOBS, "spoiled": [], "at": 0}, divided_codex)
+    divided_codex.gate.shell = shell
+    env = {"PATH": f"/usr/bin:/bin:{divided_codex.root}"}
+    if divided_codex.ask_gate("pre-tool-use", sent, env):
+        event("allowed by the gate")
+        assert divided_codex.ask_python("pre-tool-use", sent, env) == "", sent.decode()
 
 
 # ---------------------------------------------------------------- stories that broke the law once

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from world import git, make_repo
 
+from agentsync import clients
 from agentsync.cli.main import main
 from agentsync.clients import claude
 from agentsync.clients.call import GATE
@@ -454,6 +455,32 @@ def test_installing_again_is_the_fix_it_says_it_is(
     install.install(guarded.session(), claude)
     code, said = run_doctor(guarded, capsys)
     assert code == 0, said
+
+
+@pytest.mark.parametrize("name", ["claude", "codex", "copilot", "gemini"])
+def test_the_hooks_of_each_client_are_looked_at_in_its_own_settings(
+    name: str, clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", PATH)
+    client = clients.get(name)
+    install.install(clinic.session(), client, strict=True)
+    (found,) = clinic.finds("hooks")
+    assert (found.level, found.message.partition(",")[0]) == ("ok", f"installed for {client.TITLE}")
+    path = clinic.root / client.SETTINGS
+    path.write_text(path.read_text().replace(GATE, f"x; touch {clinic.root}/started; {GATE}"))
+    (found,) = clinic.finds("hooks")
+    assert found.level == "problem"
+    assert client.SETTINGS in found.message
+    assert not (clinic.root / "started").exists()
+    install.install(clinic.session(), client)
+    assert clinic.finds("hooks")[0].level == "ok"
+
+
+def test_settings_of_a_client_that_has_no_hooks_of_ours_are_its_users_business(guarded: Clinic) -> None:
+    path = guarded.root / ".gemini/settings.json"
+    path.parent.mkdir()
+    path.write_text("{ // with a comment\n}")
+    assert [found.level for found in guarded.finds("hooks")] == ["ok"]
 
 
 def test_settings_that_cannot_be_read_are_not_taken_for_no_hooks(guarded: Clinic) -> None:

@@ -7,53 +7,19 @@ import os
 import re
 import signal
 import statistics
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clients import edit, read, shell, write
+from clients import MARKS, Background, edit, read, shell, wait_for, write
 
 if TYPE_CHECKING:
-    from clients import Sessions
+    pass
 
-pytestmark = [
-    pytest.mark.realclient,
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the harness leaves pipes open
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = MARKS
 
 Make = "Callable[..., Sessions]"
-
-
-def wait_for(path: Path, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path.name} did not come"
-        time.sleep(0.02)
-
-
-class Background:
-    """A session that runs beside the test."""
-
-    def __init__(self, sessions: Sessions, name: str, turns: list[dict[str, Any]], **options: Any) -> None:
-        self.process: Any = None
-        self.result: Any = None
-
-        def work() -> None:
-            self.result = sessions.run(name, turns, on_start=self._started, **options)
-
-        self.thread = threading.Thread(target=work)
-        self.thread.start()
-
-    def _started(self, process: Any) -> None:
-        self.process = process
-
-    def join(self) -> None:
-        self.thread.join(90)
-        assert not self.thread.is_alive()
 
 
 def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board(sessions: Make) -> None:

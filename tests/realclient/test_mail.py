@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from clients import edit, read, shell
+from clients import MARKS, edit, read, shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Sessions]
 
-pytestmark = [
-    pytest.mark.realclient,
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the harness leaves pipes open
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = MARKS
 
 
 def sends(world: Sessions, to: str, body: str, *options: str) -> Callable[[object], None]:
@@ -33,12 +28,6 @@ def sends(world: Sessions, to: str, body: str, *options: str) -> Callable[[objec
         assert done.returncode == 0, done.stderr
 
     return write
-
-
-def first_seen(world: Sessions, name: str, words: str) -> int | None:
-    """The number of the request in which the model sees some words for the first time."""
-    bodies = [json.dumps(row["body"], ensure_ascii=False) for row in world.requests(name)]
-    return next((number for number, body in enumerate(bodies) if words in body), None)
 
 
 def times_told(world: Sessions, name: str, words: str) -> int:
@@ -61,7 +50,7 @@ def test_mail_reaches_the_model_in_the_middle_of_its_turn_once(sessions: Make, t
     ]
     done = world.run("a", turns, mode="bypassPermissions")
     assert done.rc == 0
-    assert first_seen(world, "a", "the schema has changed") == 2, "right after the tool during which it came"
+    assert world.first_seen("a", "the schema has changed") == 2, "right after the tool during which it came"
     assert times_told(world, "a", "the schema has changed") == 1
     assert len(world.requests("a")) == 5
     assert "to you: the schema has changed" in world.seen("a")
@@ -82,7 +71,7 @@ def test_mail_at_the_end_of_a_turn_lets_it_go_on_once_clean_and_without_a_loop(s
     assert done.rc == 0
     assert len(world.requests("a")) == 3, "the turn went on once, and ended although more had come meanwhile"
     assert times_told(world, "a", "one more thing") == 1
-    assert first_seen(world, "a", "and another") is None
+    assert world.first_seen("a", "and another") is None
     told = world.seen("a")
     assert "agent-sync stop" not in told
     assert ".claude/hooks" not in told
@@ -104,7 +93,7 @@ def test_a_broadcast_comes_with_the_next_prompt_and_not_before(sessions: Make) -
     ]
     world.run("a", turns, prompts=["Begin.", "Go on."], mode="bypassPermissions")
     assert len(world.requests("a")) == 5, "no turn was held"
-    assert first_seen(world, "a", "we use tabs") == 3
+    assert world.first_seen("a", "we use tabs") == 3
     assert times_told(world, "a", "we use tabs") == 1
 
 
@@ -116,7 +105,7 @@ def test_an_urgent_broadcast_comes_in_the_middle_of_a_turn(sessions: Make) -> No
         {"text": "Done."},
     ]
     world.run("a", turns, mode="bypassPermissions")
-    assert first_seen(world, "a", "stop pushing") == 1
+    assert world.first_seen("a", "stop pushing") == 1
     assert times_told(world, "a", "stop pushing") == 1
 
 

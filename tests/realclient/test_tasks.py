@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from clients import edit, read, shell
+from clients import MARKS, edit, read, shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,12 +14,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Sessions]
 
-pytestmark = [
-    pytest.mark.realclient,
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # the harness leaves pipes open
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-]
+pytestmark = MARKS
 
 
 def tasks(world: Sessions) -> dict[str, dict[str, Any]]:
