@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from agentsync.clients.call import Call
 
-NAMES = ("claude", "codex", "copilot", "gemini")
+NAMES = ("claude", "codex", "copilot", "cursor", "gemini", "opencode")
 
 
 class Adapter(Protocol):
@@ -27,7 +27,7 @@ class Adapter(Protocol):
     PROGRAM: str
     """The command that starts it."""
     SHIPPED: str | None
-    """The file of `hooks/` that SETTINGS is a copy of; None = hooks are merged into JSON settings."""
+    """The file of `hooks/` that SETTINGS is a copy of, its `STRICT = false` set; None = hooks are merged into JSON."""
     FLAT: bool
     """Whether an event's list holds handlers, not matcher groups that hold handlers."""
     BASE: dict[str, Any]

@@ -4,8 +4,10 @@ Checked against the real client, version 2.1.328, by `tests/realclient/`. Facts 
 
 - The exec form (`command` + `args`) starts no shell; `${CLAUDE_PROJECT_DIR}` is replaced in `command` too.
 - Exit code 2 shows our command line to the model, so a denial is JSON with exit code 0.
-- Copilot CLI runs these hooks as well, ignores `args`, and hands `command` to a shell. So the command means the same
-  without arguments: the gate then finds the event in the payload. A command of `sh` would run the payload as a script.
+- Unknown keys of a handler are ignored.
+- Copilot CLI runs these hooks as well, ignores `args`, and hands `command` to a shell, or rather `bash` where there is
+  one: the same command for a shell, so that a repository's path may have spaces. Whoever runs `command` alone gets the
+  same too: the gate then finds the event in the payload. A command of `sh` would run the payload as a script.
 """
 
 from __future__ import annotations
@@ -77,10 +79,12 @@ def handlers(strict: bool) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for theirs, (ours, matcher, timeout) in EVENTS.items():
         blocks = strict and theirs == "PreToolUse"
+        words = [ours, "--strict"] if blocks else [ours]
         handler: dict[str, Any] = {
             "type": "command",
             "command": COMMAND,
-            "args": [ours, "--strict"] if blocks else [ours],
+            "args": words,
+            "bash": " ".join([f'"{COMMAND}"', *words]),
             "timeout": timeout,
         }
         if blocks:

@@ -1,20 +1,27 @@
 """GitHub Copilot CLI: its hooks file, its hook payloads, its answers.
 
-Facts that the code relies on:
+Checked against the real client, version 1.0.102, by `tests/realclient/test_copilot.py`. Facts that the code relies on:
 
-- Events with Claude Code's names get Claude Code's payload (snake case, `hook_event_name`), with the CLI's own tools:
-  `edit` and `create` name their file `path`, `bash` has a `command`.
-- It also runs the hooks in `.claude/settings.json`, with `COPILOT_CLI` set and without their `args`. Whoever is called
-  that way answers in this client's words.
-- A text counts at the top level of the answer only; a denial by exit code 2 does not show its reason to the model.
+- Events with Claude Code's names get Claude Code's payload (snake case, `hook_event_name` first), and matchers match
+  Claude Code's names of tools. `Edit` and `Write` name their file `path`, `Bash` has a `command`.
+  With a GPT model an `Edit` may be a patch: then `tool_input` is its text.
+- It also runs the hooks in `.claude/settings.json`, with `COPILOT_CLI` set, without their `args`, and by their `bash`
+  where they have one. Whoever is called that way answers in this client's words.
+- A text counts at the top level of the answer only; a denial by exit code 2 does not show its reason to the model, and
+  any other exit code but 0 denies too.
+- What `stop` answers becomes the next prompt, at most eight times; `stop_hook_active` says that it has.
+- Its shell has `COPILOT_AGENT_SESSION_ID`, its hooks have not.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from agentsync.clients import call
 from agentsync.clients.call import MAX_CONTEXT, Call
+from agentsync.shell import patch
 
 NAME = "copilot"
 TITLE = "GitHub Copilot CLI"
@@ -25,23 +32,33 @@ SHIPPED: str | None = None
 FLAT = True
 BASE: dict[str, Any] = {"version": 1}
 
-_OURS = {
-    "SessionStart": "session-start",
-    "UserPromptSubmit": "user-prompt-submit",
-    "PreToolUse": "pre-tool-use",
-    "PostToolUse": "post-tool-use",
-    "Stop": "stop",
-    "SessionEnd": "session-end",
+EVENTS: dict[str, tuple[str, str | None]] = {
+    "SessionStart": ("session-start", None),
+    "UserPromptSubmit": ("user-prompt-submit", None),
+    "PreToolUse": ("pre-tool-use", "Edit|Write|Bash"),
+    "PostToolUse": ("post-tool-use", None),
+    "Stop": ("stop", None),
+    "SessionEnd": ("session-end", None),
 }
+"""The client's name of an event: ours, and the matcher. After any tool, because that is when mail can be told."""
+
+_OURS = {theirs: ours for theirs, (ours, _) in EVENTS.items()}
 _WRITING = frozenset({"edit", "create", "write", "multiedit", "notebookedit"})
 
 TELLS = frozenset(_OURS.values()) - {"session-end"}
-LIMITS = ("it runs these hooks in folders that it trusts only",)
+LIMITS = (
+    "it runs these hooks in folders that it trusts only",
+    "a hook that takes too long lets the edit through, also with --strict",
+)
 
 
 def parse(event: str | None, payload: dict[str, Any]) -> Call:
     """Read a payload; whatever has another shape than documented counts as absent."""
-    return call.parse(_OURS, _WRITING, ("bash",), event, payload)
+    found = call.parse(_OURS, _WRITING, ("bash",), event, payload)
+    given = payload.get("tool_input")
+    if payload.get("tool_name") != "Edit" or not isinstance(given, str):
+        return found
+    return replace(found, writes=patch.paths(given) or ())
 
 
 def deny(reason: str) -> dict[str, Any]:
@@ -57,11 +74,14 @@ def context(event: str, text: str) -> dict[str, Any]:
 
 
 def handlers(strict: bool) -> dict[str, dict[str, Any]]:
-    """What `install` puts into the hooks file: one handler per event. A failing hook blocks in any case."""
-    return {
-        theirs: {"type": "command", "bash": call.command(NAME, ours, strict), "timeoutSec": 10}
-        for theirs, ours in _OURS.items()
-    }
+    """What `install` puts into the hooks file: one handler per event."""
+    made: dict[str, dict[str, Any]] = {}
+    for theirs, (ours, matcher) in EVENTS.items():
+        blocks = strict and ours == "pre-tool-use"
+        made[theirs] = {"type": "command", "bash": call.command(NAME, ours, blocks), "timeoutSec": 10}
+        if matcher:
+            made[theirs]["matcher"] = matcher
+    return made
 
 
 def is_ours(handler: Any) -> bool:

@@ -33,8 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     event = words[0] if words else None
     session: Session | None = None
     try:
-        client = _client(words[1:])
-        call = _read(client, event)
+        payload = _read()
+        client = _client(words[1:], payload)
+        call = client.parse(event, payload)
         session = _open(client, call)
         if _is_second(client, words, session):
             return 0
@@ -73,20 +74,27 @@ class Asked:
         return self.call.event in self.client.TELLS and not self.call.is_subagent
 
 
-def _client(words: Sequence[str]) -> Adapter:
+def _client(words: Sequence[str], payload: dict[str, Any]) -> Adapter:
     """Whose hook this is. Copilot CLI and Cursor run Claude Code's hooks too, each under its own name."""
     from agentsync import clients
 
     named = words[0] if words else "claude"
     if named not in clients.NAMES:
         raise ValueError(f"no such client: {named[:80]!r}")
-    if named == "claude":
-        named = next((guest for variable, guest in GUESTS.items() if os.environ.get(variable)), named)
-    return clients.get(named)
+    return clients.get(_guest(payload) or named if named == "claude" else named)
 
 
-GUESTS = {"COPILOT_CLI": "copilot", "CURSOR_VERSION": "cursor"}
-"""Variables of clients that run the hooks in Claude Code's settings."""
+def _guest(payload: dict[str, Any]) -> str | None:
+    """The other client that runs a hook in Claude Code's settings.
+
+    By what it sends. A variable alone proves nothing: Claude Code, which always names a transcript and never a time,
+    may have been started from its shell.
+    """
+    if "conversation_id" in payload:
+        return "cursor"
+    if os.environ.get("COPILOT_CLI") and ("timestamp" in payload or "transcript_path" not in payload):
+        return "copilot"
+    return None
 
 
 def _is_second(client: Adapter, words: Sequence[str], session: Session) -> bool:
@@ -98,14 +106,14 @@ def _is_second(client: Adapter, words: Sequence[str], session: Session) -> bool:
     return is_installed(session, client)
 
 
-def _read(client: Adapter, event: str | None) -> Call:
+def _read() -> dict[str, Any]:
     import msgspec
 
-    data = sys.stdin.buffer.read()
+    data = sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")  # Cursor on Windows begins with this mark
     payload = msgspec.json.decode(data) if data.strip() else {}
     if not isinstance(payload, dict):
         raise TypeError("the payload is not an object")
-    return client.parse(event, payload)
+    return payload
 
 
 def _open(client: Adapter, call: Call) -> Session:

@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 SESSION_VARIABLES = (
     ("CLAUDE_CODE_SESSION_ID", "claude"),
     ("CODEX_SESSION_ID", "codex"),
+    ("COPILOT_AGENT_SESSION_ID", "copilot"),
     ("GEMINI_SESSION_ID", "gemini"),
+    ("OPENCODE_SESSION_ID", "opencode"),
 )
-"""Variables by which a client tells the commands it runs which session they belong to; Gemini tells its hooks only."""
+"""Variables by which a client tells the commands it runs which session they belong to. Gemini tells its hooks only;
+OpenCode's is set by our plugin."""
 
-PID_VARIABLES = {"claude": "CLAUDE_PID"}
+PID_VARIABLES = {"claude": "CLAUDE_PID", "opencode": "OPENCODE_PID"}
 """Variables that hold the client's own pid."""
 
 CLIENTS = ("claude", "codex", "gemini", "opencode", "copilot", "cursor")
@@ -182,9 +185,9 @@ def _nearest(runtime: Runtime, presences: list[Presence], stated: Mapping[str, s
 
     Nobody is looked for where the answer is clear: the board has no processes but those of the one kind stated.
     """
-    last_first = sorted(presences, key=lambda p: p.ended)
-    here = [p.agent for p in last_first if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id]
-    by_pid = {agent.pid: agent for agent in reversed(here)}  # of one process: who has not ended
+    in_order = sorted(presences, key=lambda p: (not p.ended, p.agent.last_seen))
+    here = [p.agent for p in in_order if p.agent.pid is not None and p.agent.boot_id == runtime.boot_id]
+    by_pid = {agent.pid: agent for agent in here}  # of one process: who has not ended, and was heard of last
     if len(stated) < 2 and all(agent.client in stated for agent in here):
         return None
     for pid, _ in runtime.ancestors():

@@ -152,7 +152,8 @@ def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool) -
     if client.SHIPPED is not None:
         if before is not None and not client.is_ours(before.decode("utf-8", "replace")):
             raise AgentSyncError(f"{path} exists and is not ours; it was left untouched", "move it away")
-        return shipped.read(client.SHIPPED)
+        ours = shipped.read(client.SHIPPED)
+        return ours.replace(b"STRICT = false", b"STRICT = true", 1) if strict else ours
     text = _decode(before, path)
     settings = settings_text.parse(text, path, client.FLAT)
     if not settings:

@@ -257,7 +257,7 @@ GARBAGE = {
     "a deep list": b"[" * 100_000,
     "a deep object": b'{"a":' * 100_000,
     "a deep valid one": b"[" * 900 + b"]" * 900,
-    "a byte order mark": b"\xef\xbb\xbf{}",
+    "two byte order marks": b"\xef\xbb\xbf\xef\xbb\xbf{}",
     "UTF-16": '{"session_id": "x"}'.encode("utf-16"),
     "line ends": b"\r\n\x85\xe2\x80\xa8[",
 }

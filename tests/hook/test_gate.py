@@ -18,7 +18,7 @@ import pytest
 from world import World, git
 
 from agentsync.core.records import Lock
-from agentsync.ops import care, mail
+from agentsync.ops import care, locks, mail
 from agentsync.store import activity, codec
 from agentsync.store.files import Files
 
@@ -354,6 +354,81 @@ def test_reports_of_parallel_edits_do_not_tear(board: Board) -> None:
     lines = list(activity.read(Files(str(board.state), "t"), ME))
     assert len(lines) == 16
     assert {line.path for line in lines} == {"src/app.py"}
+
+
+# ---------------------------------------------------------------- Copilot's and OpenCode's payloads
+MODULE = "-E -P -m agentsync.hook"
+COPILOT = f"copilot-{SESSION[-8:]}"
+
+
+def copilot(event: str, tool: str, **given: Any) -> bytes:
+    """What Copilot CLI sends, keys in its order; it sets COPILOT_CLI beside."""
+    body = {"hook_event_name": event, "session_id": SESSION, "timestamp": "2026-11-28T13:13:50.727Z", "cwd": "/"}
+    return json.dumps(body | {"tool_name": tool, "tool_input": given}, separators=(",", ":")).encode()
+
+
+def ask_copilot(board: Board, event: str, tool: str, **given: Any) -> Answer:
+    theirs = {"pre-tool-use": "PreToolUse", "post-tool-use": "PostToolUse"}[event]
+    return board.gate.run(event, "copilot", payload=copilot(theirs, tool, **given), COPILOT_CLI="1")
+
+
+@pytest.fixture
+def guest(board: Board) -> Board:
+    """The board with Copilot on it, which holds src/app.py; bob is there too."""
+    session = board.world.agent(COPILOT).session
+    locks.lock(session, ["src/app.py"])
+    locks.lock(board.bob.session, ["src/held.py"])
+    return board
+
+
+def test_copilots_edit_under_its_own_lock_needs_no_python_and_is_reported(guest: Board) -> None:
+    path = str(guest.top / "src/app.py")
+    assert ask_copilot(guest, "pre-tool-use", "Edit", path=path, old_str="a", new_str='"path"').is_silent_yes
+    assert ask_copilot(guest, "post-tool-use", "Edit", path=path, old_str="a", new_str="b").is_silent_yes
+    report = (guest.state / f"activity/{COPILOT}.ndjson").read_text()
+    assert json.loads(report)["path"] == "src/app.py"
+
+
+def test_copilots_edit_of_anything_else_goes_to_python(guest: Board) -> None:
+    for name in ("src/held.py", "src/free.py"):
+        assert (
+            ask_copilot(guest, "pre-tool-use", "Edit", path=str(guest.top / name)).asked
+            == f"{MODULE} pre-tool-use copilot"
+        )
+
+
+def test_copilots_other_tools_are_no_edits(guest: Board) -> None:
+    path = str(guest.top / "src/app.py")
+    for tool in ("Read", "Grep", "report_intent"):
+        assert ask_copilot(guest, "post-tool-use", tool, path=path).is_silent_yes
+    for tool in ("Create", "NotebookEdit", "mcp-x", "EDIT"):
+        assert not (ask_copilot(guest, "post-tool-use", tool, pattern="x").is_silent_yes)
+    assert not (guest.state / f"activity/{COPILOT}.ndjson").exists()
+
+
+def test_two_paths_in_one_call_go_to_python(guest: Board) -> None:
+    path, held = str(guest.top / "src/app.py"), str(guest.top / "src/held.py")
+    for given in ({"path": path, "file_path": held}, {"path": path, "to": {"path": held}}):
+        assert ask_copilot(guest, "pre-tool-use", "Edit", **given).asked == f"{MODULE} pre-tool-use copilot"
+
+
+def test_a_session_id_further_inside_names_nobody(guest: Board) -> None:
+    body = {"hook_event_name": "PreToolUse", "tool_name": "Edit"}
+    body["tool_input"] = {"path": str(guest.top / "src/app.py"), "session_id": SESSION}
+    payload = json.dumps(body, separators=(",", ":")).encode()
+    assert guest.gate.run("pre-tool-use", "copilot", payload=payload).asked == f"{MODULE} pre-tool-use copilot"
+
+
+def test_the_plugin_of_opencode_names_the_agent_and_needs_no_python(board: Board) -> None:
+    me = "opencode-1a2b3c4d"
+    locks.lock(board.world.agent(me).session, ["src/app.py"])
+    body = {"session_id": "ses_dddb3e991ffeQD3W3IUN1GgP2T", "cwd": str(board.top), "hook_event_name": "pre-tool-use"}
+    body |= {"tool_name": "edit", "tool_input": {"file_path": str(board.top / "src/app.py")}}
+    sent = json.dumps(body, separators=(",", ":")).encode()
+    for event in ("pre-tool-use", "post-tool-use", "post-tool-batch", "user-prompt-submit"):
+        assert board.gate.run(event, "opencode", payload=sent, AGENT_SYNC_ID=me).is_silent_yes
+    assert (board.state / f"activity/{me}.ndjson").read_text().count("src/app.py") == 1
+    assert board.gate.run("pre-tool-use", "opencode", payload=sent).asked == f"{MODULE} pre-tool-use opencode"
 
 
 # ---------------------------------------------------------------- doubts go to Python

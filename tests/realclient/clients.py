@@ -104,6 +104,26 @@ def _gemini_shell(command: str, **extra: Any) -> Turn:
     return turn("run_shell_command", {"command": command, "description": "run"}, **extra)
 
 
+def _opencode_edit(name: str, old: str, new: str, **extra: Any) -> Turn:
+    return turn("edit", {"filePath": f"${{REPO}}/{name}", "oldString": old, "newString": new}, **extra)
+
+
+def _opencode_write(name: str, text: str, **extra: Any) -> Turn:
+    return turn("write", {"filePath": f"${{REPO}}/{name}", "content": text}, **extra)
+
+
+def _small_shell(command: str, **extra: Any) -> Turn:
+    return turn("bash", {"command": command, "description": "run"}, **extra)
+
+
+def _copilot_edit(name: str, old: str, new: str, **extra: Any) -> Turn:
+    return turn("edit", {"path": f"${{REPO}}/{name}", "old_str": old, "new_str": new}, **extra)
+
+
+def _copilot_write(name: str, text: str, **extra: Any) -> Turn:
+    return turn("create", {"path": f"${{REPO}}/{name}", "file_text": text}, **extra)
+
+
 class Driver(NamedTuple):
     """How a client is run by `harness.<client>`, and what its model calls the tools."""
 
@@ -123,6 +143,14 @@ DRIVERS = {
     "claude": Driver("anthropic_api.Anthropic", edit, write, shell, {}),
     "codex": Driver("openai_api.Responses", _codex_edit, _codex_write, _codex_shell, {}),
     "gemini": Driver("gemini_api.Gemini", _gemini_edit, _gemini_write, _gemini_shell, {}),
+    "opencode": Driver("anthropic_api.Anthropic", _opencode_edit, _opencode_write, _small_shell, {}),
+    "copilot": Driver(
+        "anthropic_api.Anthropic",
+        _copilot_edit,
+        _copilot_write,
+        _small_shell,
+        {"extra_args": ("--allow-all-paths",)},
+    ),
 }
 
 
@@ -168,6 +196,7 @@ class Sessions:
         env: dict[str, str] | None = None,
         client: str | None = None,
         cwd: str = "",
+        routes: list[dict[str, Any]] | None = None,
         **options: Any,
     ) -> Any:
         """Run one session to its end.
@@ -179,12 +208,15 @@ class Sessions:
             env: More variables for the client.
             client: Which; else the first of those that the repository was made for.
             cwd: Where below the repository.
+            routes: What the models of subagents say.
             options: More for the harness's `run`.
         """
         from harness.core import Script
 
         client = client or self.clients[0]
-        script = Script({"prompts": prompts or ["Go."], "turns": turns}, {"REPO": str(self.repo)})
+        script = Script(
+            {"prompts": prompts or ["Go."], "turns": turns, "routes": routes or []}, {"REPO": str(self.repo)}
+        )
         url = self._server(DRIVERS[client].protocol).session(name, script)
         path = f"{self.bin}:/usr/local/bin:/usr/bin:/bin"
         return importlib.import_module(f"harness.{client}").run(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from clients import DRIVERS, MARKS
 
+from agentsync.ops.identity import id_of_session
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,7 +41,7 @@ def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board_with_its_proce
     assert done.rc == 0
     assert (world.repo / "hello.txt").read_text() == "goodbye world\n"
     assert seen["status"] == "active"
-    assert seen["id"] == f"{client}-{seen['session'][-8:]}"
+    assert seen["id"] == id_of_session(client, seen["session"])
     assert client in seen["program"]
     assert world.data("locks") == [], "an agent that is alone takes none"
     assert "trust=" not in world.seen("a"), "a lonely agent is told nothing"
@@ -98,6 +100,8 @@ def test_mail_reaches_the_model_in_the_middle_of_its_turn_once(sessions: Make, c
 
 
 def test_mail_at_the_end_of_a_turn_lets_it_go_on_once_and_without_a_loop(sessions: Make, client: str) -> None:
+    if client == "opencode":
+        pytest.skip("it has no hook at the end of a turn")
     world = sessions(clients=(client,))
     turns = [
         {"text": "Done.", "call": world.sends(client, "one more thing")},
@@ -163,7 +167,8 @@ def test_strict_blocks_the_edit_when_the_hook_is_gone(sessions: Make, client: st
     (world.repo / ".claude/hooks/agent-sync").unlink()
     world.run("a", [model.edit(*HELLO), {"text": "Done."}])
     assert (world.repo / "hello.txt").read_text() == "hello world\n"
-    assert "is gone" in world.seen("a")
+    if client != "copilot":  # which shows its model nothing of a hook that failed
+        assert "is gone" in world.seen("a")
 
 
 def test_without_strict_a_missing_hook_lets_the_edit_through(sessions: Make, client: str) -> None:
