@@ -22,6 +22,7 @@ ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 Life = Literal["alive", "dead", "unknown"]
+Platform = Literal["posix", "windows"]
 
 
 class Process(Struct, frozen=True, gc=False):
@@ -57,6 +58,11 @@ class Runtime:
     def random_id(self, length: int) -> str:
         """`length` random characters of `ALPHABET`, five bits each."""
         return "".join(ALPHABET[byte & 31] for byte in os.urandom(length))
+
+    @cached_property
+    def platform(self) -> Platform:
+        """What kind of system this is, where that makes a difference: what hooks are started by, how files are moved."""
+        return "windows" if os.name == "nt" else "posix"
 
     @property
     def pid(self) -> int:

@@ -11,10 +11,13 @@ Facts that the code relies on:
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentsync.clients import call
 from agentsync.clients.call import MAX_CONTEXT, Call
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Platform
 
 NAME = "copilot"
 TITLE = "GitHub Copilot CLI"
@@ -56,14 +59,15 @@ def context(event: str, text: str) -> dict[str, Any]:
     return {"additionalContext": text[:MAX_CONTEXT]}
 
 
-def handlers(strict: bool) -> dict[str, dict[str, Any]]:
+def handlers(strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
     """What `install` puts into the hooks file: one handler per event. A failing hook blocks in any case."""
+    shell = "powershell" if platform == "windows" else "bash"
     return {
-        theirs: {"type": "command", "bash": call.command(NAME, ours, strict), "timeoutSec": 10}
+        theirs: {"type": "command", shell: call.command(NAME, ours, strict, platform), "timeoutSec": 10}
         for theirs, ours in _OURS.items()
     }
 
 
 def is_ours(handler: Any) -> bool:
     """Whether a handler in the hooks file is one of `handlers`, of this or an earlier version."""
-    return isinstance(handler, dict) and call.starts_gate(handler.get("bash"))
+    return isinstance(handler, dict) and call.starts_gate(handler.get("bash", handler.get("powershell")))

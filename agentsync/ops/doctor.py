@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from msgspec import Struct
 
 from agentsync.clients import claude, settings_text
-from agentsync.clients.call import GATE
+from agentsync.clients.call import GATE, PYTHON
 from agentsync.errors import AgentSyncError
 from agentsync.ops import care, install, shipped
 from agentsync.store import inspect
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 PING_TIMEOUT = 15.0
 """Seconds that an installed hook may take to answer."""
+
+ON_WINDOWS = [PYTHON, "hook"]
+"""The installed command where there is no gate."""
 
 CLOCK_TOLERANCE = 5.0
 """Seconds between two clocks that nobody needs to know about."""
@@ -178,7 +181,8 @@ def _hooks(session: Session) -> Iterator[Finding]:
     yield Finding(
         check="hooks", level="ok", message=f"installed for Claude Code, Python answers in {seconds * 1e3:.0f} ms"
     )
-    yield _speed(session)
+    if _command(session) != ON_WINDOWS:
+        yield _speed(session)
 
 
 def _command(session: Session) -> list[str]:
@@ -189,7 +193,10 @@ def _command(session: Session) -> list[str]:
     for group in settings["hooks"].get("PreToolUse", []):
         for handler in group["hooks"]:
             if claude.is_ours(handler):
-                return [handler["command"].replace("${CLAUDE_PROJECT_DIR}", session.place.base)]
+                return [
+                    handler["command"].replace("${CLAUDE_PROJECT_DIR}", session.place.base),
+                    *handler.get("args", ())[: 1 if handler["command"] == PYTHON else 0],
+                ]
     raise AgentSyncError(f"{path} has no PreToolUse hook of ours", "agent-sync install")
 
 
@@ -199,6 +206,8 @@ def _refuse_foreign(session: Session) -> None:
     Raises:
         AgentSyncError: The gate is not the one that we ship, or the state that tells it what to start is not ours.
     """
+    if _command(session) == ON_WINDOWS:
+        return  # what the PATH has is the user's own
     gate = f"{session.place.base}/{GATE}"
     installed = read_plain(gate, 1 << 20)
     if installed is None:

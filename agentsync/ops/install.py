@@ -27,6 +27,7 @@ from agentsync.ops import care, shipped
 if TYPE_CHECKING:
     from agentsync.clients import Adapter
     from agentsync.ops.session import Session
+    from agentsync.runtime import Platform
 
 GATE_MARK = b"# The agent-sync gate"
 
@@ -62,8 +63,9 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
     base = session.place.base
     path, gate = f"{base}/{client.SETTINGS}", f"{base}/{GATE}"
     before = _read(path)
-    after = _with_ours(client, before, path, strict)
-    gate_now, gate_wanted = _read(gate), shipped.read("hooks/gate")
+    after = _with_ours(client, before, path, strict, session.runtime.platform)
+    gate_now = _read(gate)
+    gate_wanted = shipped.read("hooks/gate") if session.runtime.platform == "posix" else gate_now
     if gate_now is not None and GATE_MARK not in gate_now:
         raise AgentSyncError(f"{gate} exists and is not ours; it was left untouched", "move it away")
     changes = [FileChange(path, before, after), FileChange(gate, gate_now, gate_wanted)]
@@ -77,7 +79,7 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
         _remember(session, client, before, after)
     for change in outcome.changes:
         _write(change.path, change.after, mode=0o755 if change.path == gate else None)
-    if not os.access(gate, os.X_OK):
+    if gate_wanted is not None and not os.access(gate, os.X_OK):
         os.chmod(gate, 0o755)  # a copy or an unpacked archive may have lost the bit
     return outcome
 
@@ -148,7 +150,7 @@ def _others(session: Session, client: Adapter) -> list[Adapter]:
 
 
 # ---------------------------------------------------------------- the settings
-def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool) -> bytes:
+def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool, platform: Platform) -> bytes:
     if client.SHIPPED is not None:
         if before is not None and not client.is_ours(before.decode("utf-8", "replace")):
             raise AgentSyncError(f"{path} exists and is not ours; it was left untouched", "move it away")
@@ -157,7 +159,7 @@ def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool) -
     settings = settings_text.parse(text, path, client.FLAT)
     if not settings:
         settings = dict(client.BASE)
-    wanted = settings_text.with_hooks(settings, client.handlers(strict), client.is_ours)
+    wanted = settings_text.with_hooks(settings, client.handlers(strict, platform), client.is_ours)
     return before if before is not None and wanted == settings else settings_text.render(wanted, text).encode()
 
 
