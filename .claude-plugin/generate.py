@@ -3,8 +3,8 @@
     python .claude-plugin/generate.py            rewrite them
     python .claude-plugin/generate.py --check    change nothing; exit 1 and name the files that differ
 
-This repository is the plugin, of Claude Code and of Codex, and the marketplace that offers it. Codex takes Claude Code's
-hooks for its own if its manifest names no others, so that one always does.
+This repository is the plugin, of Claude Code and of Codex, and the marketplace that offers it. The manifest for Codex
+says that there are no hooks: without a word about them it would take Claude Code's for its own.
 """
 
 from __future__ import annotations

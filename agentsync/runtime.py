@@ -61,7 +61,7 @@ class Runtime:
 
     @cached_property
     def platform(self) -> Platform:
-        """What kind of system this is, where that makes a difference: what hooks are started by, how files are moved."""
+        """What kind of system this is, where it makes a difference: what starts hooks, how files move."""
         return "windows" if os.name == "nt" else "posix"
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,6 +22,10 @@ from agentsync.core.changes import Drop, Put, Write
 from agentsync.core.records import Installation
 from agentsync.errors import AgentSyncError
 from agentsync.ops import care, shipped
+from agentsync.ops.user_files import FileChange
+from agentsync.ops.user_files import decode as _decode
+from agentsync.ops.user_files import read as _read
+from agentsync.ops.user_files import write as _write
 
 if TYPE_CHECKING:
     from agentsync.clients import Adapter
@@ -30,14 +33,6 @@ if TYPE_CHECKING:
     from agentsync.runtime import Platform
 
 GATE_MARK = b"# The agent-sync gate"
-
-
-class FileChange(Struct, frozen=True, gc=False):
-    """One file before and after; None = not there."""
-
-    path: str
-    before: bytes | None
-    after: bytes | None
 
 
 class Outcome(Struct, frozen=True, kw_only=True, gc=False):
@@ -235,51 +230,6 @@ def _remove_empty(path: str) -> bool:
     except OSError:
         return False  # something else lives there now
     return True
-
-
-# ---------------------------------------------------------------- files
-def _read(path: str) -> bytes | None:
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
-            raise AgentSyncError(f"{path} is no regular file; it was left untouched", "see what it is and move it away")
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
-def _decode(data: bytes | None, path: str) -> str | None:
-    if data is None:
-        return None
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise AgentSyncError(f"{path} was left untouched: it is not UTF-8", "mend the file, then try again") from None
-
-
-def _write(path: str, data: bytes | None, mode: int | None) -> None:
-    """Replace a file in one step, through symlinks to it, keeping its mode unless one is given; None removes it."""
-    real = os.path.realpath(path)
-    if data is None:
-        os.unlink(real)
-        return
-    os.makedirs(os.path.dirname(real), exist_ok=True)
-    try:
-        mode = os.stat(real).st_mode & 0o777 if mode is None else mode
-    except FileNotFoundError:
-        mode = 0o644
-    temp = f"{real}.agent-sync-{os.getpid()}"
-    try:
-        with open(temp, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temp, mode)
-        os.replace(temp, real)
-    except BaseException:
-        if os.path.exists(temp):
-            os.unlink(temp)
-        raise
 
 
 def _sha256(data: bytes) -> str:

@@ -32,7 +32,7 @@ COMMANDS = [
     *("init", "install", "uninstall", "status", "lock", "unlock", "locks", "check", "explain"),
     *("send", "directive", "inbox", "read-message", "ack", "thread", "sent"),
     *("register", "heartbeat", "whoami", "gc", "doctor", "demo"),
-    *("queue", "request", "refuse", "append"),
+    *("queue", "request", "refuse", "append", "completion"),
 ]
 """All but `hook`, which speaks the client's language."""
 
@@ -219,6 +219,7 @@ JSON_ANSWERS: list[tuple[list[str], str | None]] = [
     (["install", "--dry-run"], "installation"),
     (["uninstall"], "installation"),
     (["uninstall", "--dry-run"], "installation"),
+    (["completion", "bash"], "completion"),
     (["status"], None),
     (["status", "--compact"], None),
     (["lock", "a.py"], "lock"),
@@ -399,7 +400,7 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("doctor", "demo")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("doctor", "demo", "completion")])
 @pytest.mark.parametrize("what", UNUSABLE)
 def test_a_state_directory_that_is_none_is_code_6_for_every_command(what: str, command: str, shell: Shell) -> None:
     """Reading through a link would show another repository's board, and an edit would be judged by it."""
