@@ -100,9 +100,9 @@ def with_lines(text: str | None) -> str:
     """
     if text is None:
         return "\n".join((*LINES, ""))
-    end = "\r\n" if "\r\n" in text else "\n"
-    lines = end.join(LINES)
     found = _find(text)
+    end = found[1] if found else "\r\n" if "\r\n" in text else "\n"
+    lines = end.join(LINES)
     if found is not None:
         return text[: found.start()] + lines + text[found.end() :]
     # The end tells what the beginning was: see `without_lines`.
