@@ -23,6 +23,7 @@ ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 Life = Literal["alive", "dead", "unknown"]
 Platform = Literal["posix", "windows"]
+PLATFORM: Platform = "windows" if os.name == "nt" else "posix"
 
 
 class Process(Struct, frozen=True, gc=False):
@@ -59,10 +60,10 @@ class Runtime:
         """`length` random characters of `ALPHABET`, five bits each."""
         return "".join(ALPHABET[byte & 31] for byte in os.urandom(length))
 
-    @cached_property
+    @property
     def platform(self) -> Platform:
         """What kind of system this is, where it makes a difference: what starts hooks, how files move."""
-        return "windows" if os.name == "nt" else "posix"
+        return PLATFORM
 
     @property
     def pid(self) -> int:
