@@ -27,7 +27,9 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     )
     init.set_defaults(run=_init)
     install = add_parser(
-        "install", "put the hooks into the clients' settings", "install\ninstall --client codex --dry-run"
+        "install",
+        "put the hooks into the clients' settings",
+        "install\ninstall --client codex --dry-run\ninstall --agents-md",
     )
     _add_common(install, "for this one, or all (default: those found in the repository or on the PATH)")
     install.add_argument("--strict", action="store_true", help="block an edit when the hook itself fails")

@@ -168,6 +168,9 @@ def _hooks(session: Session) -> Iterator[Finding]:
     except AgentSyncError as error:
         yield Finding(check="hooks", level="problem", message=error.message, fix=error.hint)
         return
+    if not installed and install.has_plugin(session):
+        yield Finding(check="hooks", level="ok", message="the plugin's, which is enabled in this repository")
+        return
     if not installed:
         message = f"none in {base}/{claude.SETTINGS}: agents of Claude Code are not guarded here"
         yield Finding(check="hooks", level="note", message=message, fix="agent-sync install")

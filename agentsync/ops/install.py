@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from agentsync.ops.session import Session
     from agentsync.runtime import Platform
 
+PLUGIN = "agent-sync"
+"""The name of our plugin; `@` and its marketplace's follow."""
+
 GATE_MARK = b"# The agent-sync gate"
 
 
@@ -112,6 +115,18 @@ def is_installed(session: Session, client: Adapter) -> bool:
     path = f"{session.place.base}/{client.SETTINGS}"
     before = _read(path)
     return before is not None and _without_ours(client, before, path, None) != before
+
+
+def has_plugin(session: Session) -> bool:
+    """Whether the settings of this working tree enable our plugin for Claude Code. A user's own may too: not read.
+
+    Raises:
+        AgentSyncError: The settings cannot be understood.
+    """
+    path = f"{session.place.base}/{clients.get('claude').SETTINGS}"
+    enabled = settings_text.parse(_decode(_read(path), path), path).get("enabledPlugins")
+    names = [name for name, value in enabled.items() if value is True] if isinstance(enabled, dict) else []
+    return any(name.startswith(f"{PLUGIN}@") for name in names)
 
 
 def installed(session: Session) -> tuple[Adapter, ...]:
