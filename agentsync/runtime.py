@@ -25,6 +25,8 @@ INTERPRETERS = ("node", "bun", "deno")
 """What clients are run by that are scripts."""
 
 Life = Literal["alive", "dead", "unknown"]
+Platform = Literal["posix", "windows"]
+PLATFORM: Platform = "windows" if os.name == "nt" else "posix"
 
 
 class Process(Struct, frozen=True, gc=False):
@@ -60,6 +62,11 @@ class Runtime:
     def random_id(self, length: int) -> str:
         """`length` random characters of `ALPHABET`, five bits each."""
         return "".join(ALPHABET[byte & 31] for byte in os.urandom(length))
+
+    @property
+    def platform(self) -> Platform:
+        """What kind of system this is, where it makes a difference: what starts hooks, how files move."""
+        return PLATFORM
 
     @property
     def pid(self) -> int:

@@ -141,6 +141,23 @@ class User:
         return json.loads(said)["hookSpecificOutput"] if said else {}
 
 
+def test_uvx_and_pipx_run_it_without_installing_it(wheel: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "PIPX_HOME": str(tmp_path / "pipx"), "HOME": str(tmp_path)}
+    uvx = ["uv", "tool", "run", "-q", "--python", sys.executable]
+    as_registered = ["--with", f"agentsync[mcp] @ {wheel.as_uri()}", "--from", str(wheel), "agentsync"]
+    ran = 0
+    for words in (
+        [*uvx, "--from", str(wheel), "agent-sync", "--version"],
+        [*uvx, *as_registered, "--version"],  # a client of the MCP registry: the extra beside, the package's name
+        ["pipx", "run", "--python", sys.executable, "--spec", str(wheel), "agent-sync", "--version"],
+    ):
+        if importlib.util.find_spec(words[0]) is not None:
+            assert call(sys.executable, "-m", *words, cwd=tmp_path, env=env) == f"agent-sync {__version__}\n"
+            ran += 1
+    if ran == 0:
+        pytest.skip("neither uv nor pipx is installed")
+
+
 @pytest.mark.parametrize("install", [_way("pip", by_pip), _way("uv", by_uv), _way("pipx", by_pipx)])
 def test_installed_outside_the_checkout_it_does_all_it_promises(
     install: Callable[[Path, Path], Path], wheel: Path, tmp_path: Path

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from agentsync.cli.context import Context
     from agentsync.clients import Adapter
     from agentsync.ops.install import Outcome
+    from agentsync.ops.user_files import FileChange
+
+
+SNIPPET = "also put a few lines into AGENTS.md, CLAUDE.md, GEMINI.md, or FILE"
 
 
 def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
@@ -23,13 +27,19 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     )
     init.set_defaults(run=_init)
     install = add_parser(
-        "install", "put the hooks into the clients' settings", "install\ninstall --client codex --dry-run"
+        "install",
+        "put the hooks into the clients' settings",
+        "install\ninstall --client codex --dry-run\ninstall --agents-md",
     )
     _add_common(install, "for this one, or all (default: those found in the repository or on the PATH)")
     install.add_argument("--strict", action="store_true", help="block an edit when the hook itself fails")
+    install.add_argument(
+        "--agents-md", nargs="?", const="", metavar="FILE", help=f"{SNIPPET} (default: those there are)"
+    )
     install.set_defaults(run=_install)
     uninstall = add_parser("uninstall", "take the hooks out, byte for byte", "uninstall\nuninstall --dry-run")
     _add_common(uninstall, "of this one, or all (default: those that are installed)")
+    uninstall.add_argument("--agents-md", metavar="FILE", help="take our lines out of this file too")
     uninstall.set_defaults(run=_uninstall)
 
 
@@ -55,10 +65,13 @@ def _install(context: Context, options: argparse.Namespace) -> int:
         from agentsync.cli import git
 
         return git.install(context, options)
-    from agentsync.ops import install
+    from agentsync.ops import install, snippet
 
     chosen = _chosen(options.client) or install.detected(context.session)
+    lines = None if options.agents_md is None else snippet.added(context.session, options.agents_md or None)
     outcomes = [install.install(context.session, client, options.strict, options.dry_run) for client in chosen]
+    if lines is not None:
+        outcomes.append(_lines(lines, options.dry_run))
     _tell(context, outcomes, options.dry_run, "the hooks for {} are in place already")
     if context.json or options.dry_run:
         return 0
@@ -77,12 +90,25 @@ def _uninstall(context: Context, options: argparse.Namespace) -> int:
 
         return git.uninstall(context, options)
     from agentsync import clients
-    from agentsync.ops import install
+    from agentsync.ops import install, snippet
 
     chosen = _chosen(options.client) or install.installed(context.session) or (clients.get("claude"),)
     outcomes = [install.uninstall(context.session, client, options.dry_run) for client in chosen]
+    if options.agents_md is not None or not options.client:
+        lines = snippet.removed(context.session, options.agents_md)
+        if lines or options.agents_md is not None:
+            outcomes.append(_lines(lines, options.dry_run))
     _tell(context, outcomes, options.dry_run, "there are no hooks of ours for {}")
     return 0
+
+
+def _lines(changes: tuple[FileChange, ...], dry_run: bool) -> Outcome:
+    """Carry out what becomes of the lines for agents."""
+    from agentsync.ops import install, snippet
+
+    if not dry_run:
+        snippet.apply(changes)
+    return install.Outcome(client=snippet.NAME, changes=changes)
 
 
 def _chosen(names: list[str] | None) -> tuple[Adapter, ...]:
@@ -102,7 +128,7 @@ def _tell(context: Context, outcomes: list[Outcome], dry_run: bool, nothing: str
                 "client": outcome.client,
                 "dry_run": dry_run,
                 "changed": [change.path for change in outcome.changes],
-                "limits": list(clients.get(outcome.client).LIMITS),
+                "limits": list(clients.get(outcome.client).LIMITS) if outcome.client in clients.NAMES else [],
             }
             for outcome in outcomes
         ]
@@ -110,7 +136,10 @@ def _tell(context: Context, outcomes: list[Outcome], dry_run: bool, nothing: str
         return
     for outcome in outcomes:
         if not outcome.changes:
-            context.say(nothing.format(clients.get(outcome.client).TITLE))
+            known = outcome.client in clients.NAMES
+            context.say(
+                nothing.format(clients.get(outcome.client).TITLE) if known else "the lines for agents: no change"
+            )
         elif dry_run:
             context.say(_difference(outcome))
         else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from agentsync.clients.call import Call
+    from agentsync.runtime import Platform
 
 NAMES = ("claude", "codex", "copilot", "cursor", "gemini", "opencode")
 
@@ -49,8 +50,11 @@ class Adapter(Protocol):
         """Put a text before the model. On `stop` this also lets the turn go on."""
         ...
 
-    def handlers(self, strict: bool) -> dict[str, dict[str, Any]]:
-        """What `install` adds to the settings: one entry for each of its events, by its own names."""
+    def handlers(self, strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
+        """What `install` adds to the settings: one entry for each of its events, by its own names.
+
+        The entries start the gate; on Windows, which has no `sh`, Python itself.
+        """
         ...
 
     def is_ours(self, handler: Any) -> bool:

@@ -9,11 +9,16 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from agentsync.runtime import Platform
+
 GATE = ".claude/hooks/agent-sync"
 """The one gate of a working tree; every client's hooks start it."""
 
 MAX_CONTEXT = 8000
 """Characters of injected text. Claude Code shows a file path instead of more than 10,000."""
+
+PYTHON = "agent-sync"
+"""What hooks start where there is no shell for the gate; `hook` and the gate's arguments follow."""
 
 PATHS = ("file_path", "path", "filePath", "notebook_path")
 """What clients call the file that a tool writes: Claude, Copilot, OpenCode, Claude for notebooks."""
@@ -79,7 +84,7 @@ def text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def command(client: str, event: str, strict: bool) -> str:
+def command(client: str, event: str, strict: bool, platform: Platform = "posix") -> str:
     """A shell command that starts the gate of the nearest working tree above, wherever the client was started.
 
     The same on every machine and in every version: it can be committed, and a client that trusts it by its text goes on
@@ -90,7 +95,10 @@ def command(client: str, event: str, strict: bool) -> str:
         client: Whose hook it is.
         event: In our words.
         strict: Whether a call is blocked when the hook itself fails. For clients that are blocked by exit code 2.
+        platform: Where it will be run. Windows has no `sh`: there it is Python, found on the PATH.
     """
+    if platform == "windows":
+        return f"{PYTHON} hook {event} {client}{' --strict' if strict else ''}"
     find = f'd=$PWD; until [ -z "$d" ] || [ -x "$d/{GATE}" ]; do d=${{d%/*}}; done'
     start = f'"$d/{GATE}" {event} {client}'
     if strict:
@@ -100,5 +108,5 @@ def command(client: str, event: str, strict: bool) -> str:
 
 
 def starts_gate(command: Any) -> bool:
-    """Whether a command in the settings starts the gate."""
-    return isinstance(command, str) and GATE in command
+    """Whether a command in the settings starts the gate, or on Windows what stands in for it."""
+    return isinstance(command, str) and (GATE in command or command.startswith(f"{PYTHON} hook "))

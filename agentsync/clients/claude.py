@@ -12,10 +12,13 @@ Checked against the real client, version 2.1.328, by `tests/realclient/`. Facts 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentsync.clients import call
-from agentsync.clients.call import GATE, MAX_CONTEXT, Call
+from agentsync.clients.call import GATE, MAX_CONTEXT, PYTHON, Call
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Platform
 
 NAME = "claude"
 TITLE = "Claude Code"
@@ -26,6 +29,8 @@ SHIPPED: str | None = None
 FLAT = False
 BASE: dict[str, Any] = {}
 COMMAND = f"${{CLAUDE_PROJECT_DIR}}/{GATE}"
+PLUGIN_COMMAND = "${CLAUDE_PLUGIN_ROOT}/hooks/gate"
+"""The same in the plugin, whose root is this repository."""
 
 WRITE_TOOLS = ("Edit", "Write", "MultiEdit", "NotebookEdit")
 _WRITING = frozenset(name.lower() for name in WRITE_TOOLS) | {"create"}  # a guest's word for Write
@@ -70,21 +75,35 @@ def context(event: str, text: str) -> dict[str, Any]:
     return {"hookSpecificOutput": {"hookEventName": _THEIRS.get(event, event), "additionalContext": text[:MAX_CONTEXT]}}
 
 
-def handlers(strict: bool) -> dict[str, dict[str, Any]]:
+def handlers(strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
     """What `install` puts into the settings: one matcher group per event.
 
     Args:
         strict: Whether an edit is blocked when the hook itself fails.
+        platform: Where it will be run. Windows has no `sh` for the gate: there it is Python, found on the PATH.
     """
+    return _groups(strict, *((PYTHON, ("hook",)) if platform == "windows" else (COMMAND, ())))
+
+
+def plugin() -> dict[str, Any]:
+    """What the plugin's `hooks/hooks.json` holds: the same for every repository that the plugin is enabled in."""
+    return {
+        "description": "Keeps the coding agents of one repository off each other's files.",
+        "hooks": {event: [group] for event, group in _groups(False, PLUGIN_COMMAND, ()).items()},
+    }
+
+
+def _groups(strict: bool, command: str, first: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """One matcher group per event; `first` stands before the gate's arguments."""
     groups: dict[str, dict[str, Any]] = {}
     for theirs, (ours, matcher, timeout) in EVENTS.items():
         blocks = strict and theirs == "PreToolUse"
         words = [ours, "--strict"] if blocks else [ours]
         handler: dict[str, Any] = {
             "type": "command",
-            "command": COMMAND,
-            "args": words,
-            "bash": " ".join([f'"{COMMAND}"', *words]),
+            "command": command,
+            "args": [*first, *words],
+            "bash": " ".join([f'"{command}"', *first, *words]),
             "timeout": timeout,
         }
         if blocks:
@@ -95,4 +114,7 @@ def handlers(strict: bool) -> dict[str, dict[str, Any]]:
 
 def is_ours(handler: Any) -> bool:
     """Whether a handler in the settings is one of `handlers`, of this or an earlier version."""
-    return isinstance(handler, dict) and str(handler.get("command", "")).rstrip().endswith(GATE)
+    if not isinstance(handler, dict):
+        return False
+    command, args = str(handler.get("command", "")).rstrip(), handler.get("args")
+    return command.endswith(GATE) or (command == PYTHON and isinstance(args, list) and args[:1] == ["hook"])

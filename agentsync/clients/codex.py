@@ -13,13 +13,16 @@ Checked against the real client, version 0.169.0, by `tests/realclient/`. Facts 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from agentsync.clients import call
 from agentsync.clients.call import MAX_CONTEXT, Call
 from agentsync.shell import patch
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Platform
 
 NAME = "codex"
 TITLE = "Codex CLI"
@@ -83,15 +86,16 @@ def context(event: str, text: str) -> dict[str, Any]:
     return {"hookSpecificOutput": {"hookEventName": _THEIRS.get(event, event), "additionalContext": text[:MAX_CONTEXT]}}
 
 
-def handlers(strict: bool) -> dict[str, dict[str, Any]]:
+def handlers(strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
     """What `install` puts into the hooks file: one matcher group per event.
 
     Args:
         strict: Whether a call is blocked when the hook itself fails.
+        platform: Where it will be run.
     """
     groups: dict[str, dict[str, Any]] = {}
     for theirs, (ours, matcher) in EVENTS.items():
-        line = call.command(NAME, ours, strict and ours == "pre-tool-use")
+        line = call.command(NAME, ours, strict and ours == "pre-tool-use", platform)
         group = {"hooks": [{"type": "command", "command": line, "timeout": TIMEOUT}]}
         groups[theirs] = {"matcher": matcher, **group} if matcher else group
     return groups

@@ -15,13 +15,16 @@ Checked against the real client, version 1.0.102, by `tests/realclient/test_copi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from agentsync.clients import call
 from agentsync.clients.call import MAX_CONTEXT, Call
 from agentsync.shell import patch
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Platform
 
 NAME = "copilot"
 TITLE = "GitHub Copilot CLI"
@@ -73,12 +76,13 @@ def context(event: str, text: str) -> dict[str, Any]:
     return {"additionalContext": text[:MAX_CONTEXT]}
 
 
-def handlers(strict: bool) -> dict[str, dict[str, Any]]:
+def handlers(strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
     """What `install` puts into the hooks file: one handler per event."""
+    shell = "powershell" if platform == "windows" else "bash"
     made: dict[str, dict[str, Any]] = {}
     for theirs, (ours, matcher) in EVENTS.items():
         blocks = strict and ours == "pre-tool-use"
-        made[theirs] = {"type": "command", "bash": call.command(NAME, ours, blocks), "timeoutSec": 10}
+        made[theirs] = {"type": "command", shell: call.command(NAME, ours, blocks, platform), "timeoutSec": 10}
         if matcher:
             made[theirs]["matcher"] = matcher
     return made
@@ -86,4 +90,4 @@ def handlers(strict: bool) -> dict[str, dict[str, Any]]:
 
 def is_ours(handler: Any) -> bool:
     """Whether a handler in the hooks file is one of `handlers`, of this or an earlier version."""
-    return isinstance(handler, dict) and call.starts_gate(handler.get("bash"))
+    return isinstance(handler, dict) and call.starts_gate(handler.get("bash", handler.get("powershell")))

@@ -11,12 +11,15 @@ Written from its documentation (cursor.com/docs/hooks); it has never been run he
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from agentsync.clients import call
 from agentsync.clients.call import MAX_CONTEXT, Call
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Platform
 
 NAME = "cursor"
 TITLE = "Cursor"
@@ -96,12 +99,12 @@ def context(event: str, text: str) -> dict[str, Any]:
     return {"followup_message" if event == "stop" else "additional_context": text[:MAX_CONTEXT]}
 
 
-def handlers(strict: bool) -> dict[str, dict[str, Any]]:
+def handlers(strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
     """What `install` puts into the hooks file: one handler per event."""
     made: dict[str, dict[str, Any]] = {}
     for theirs, (ours, matcher) in EVENTS.items():
         blocks = strict and ours == "pre-tool-use"
-        made[theirs] = {"command": call.command(NAME, ours, blocks), "timeout": 10}
+        made[theirs] = {"command": call.command(NAME, ours, blocks, platform), "timeout": 10}
         if matcher:
             made[theirs]["matcher"] = matcher
         if blocks:

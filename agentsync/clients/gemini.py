@@ -13,12 +13,15 @@ Checked against the real client, version 0.61.0, by `tests/realclient/`. Facts t
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from agentsync.clients import call
 from agentsync.clients.call import MAX_CONTEXT, Call
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Platform
 
 NAME = "gemini"
 TITLE = "Gemini CLI"
@@ -78,15 +81,16 @@ def context(event: str, text: str) -> dict[str, Any]:
     return {"hookSpecificOutput": {"hookEventName": _THEIRS.get(event, event), "additionalContext": text[:MAX_CONTEXT]}}
 
 
-def handlers(strict: bool) -> dict[str, dict[str, Any]]:
+def handlers(strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
     """What `install` puts into the settings: one matcher group per event.
 
     Args:
         strict: Whether a call is blocked when the hook itself fails.
+        platform: Where it will be run.
     """
     groups: dict[str, dict[str, Any]] = {}
     for theirs, (ours, matcher) in EVENTS.items():
-        line = call.command(NAME, ours, strict and ours == "pre-tool-use")
+        line = call.command(NAME, ours, strict and ours == "pre-tool-use", platform)
         group = {"hooks": [{"type": "command", "name": "agent-sync", "command": line, "timeout": TIMEOUT}]}
         groups[theirs] = {"matcher": matcher, **group} if matcher else group
     return groups

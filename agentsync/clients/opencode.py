@@ -10,13 +10,16 @@ Checked against the real client, version 1.18.33, by `tests/realclient/test_open
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from agentsync.clients import call
 from agentsync.clients.call import MAX_CONTEXT, Call
 from agentsync.shell import patch
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Platform
 
 NAME = "opencode"
 TITLE = "OpenCode"
@@ -60,7 +63,7 @@ def context(event: str, text: str) -> dict[str, Any]:
     return {"context": text[:MAX_CONTEXT]}
 
 
-def handlers(strict: bool) -> dict[str, dict[str, Any]]:
+def handlers(strict: bool, platform: Platform = "posix") -> dict[str, dict[str, Any]]:
     """Nothing: the plugin file is all there is."""
     return {}
 

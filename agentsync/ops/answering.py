@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentsync import clients
 from agentsync.clients import settings_text
-from agentsync.clients.call import GATE
+from agentsync.clients.call import GATE, PYTHON
 from agentsync.errors import AgentSyncError
 from agentsync.ops import install, shipped
 from agentsync.ops.findings import Finding
@@ -54,9 +54,12 @@ def hooks(session: Session) -> Iterator[Finding]:
             continue  # settings of a client that has nothing of ours: its user's business
         message = f"installed for {client.TITLE}, Python answers in {seconds * 1e3:.0f} ms"
         yield Finding(check="hooks", level="ok", message=message)
-    if guarded > wrong:
+    if guarded > wrong and session.runtime.platform == "posix":
         yield _speed(session)
     elif not guarded and not wrong:
+        if install.has_plugin(session):
+            yield Finding(check="hooks", level="ok", message="the plugin's, which is enabled in this repository")
+            return
         message = f"none in {session.place.base}: agents are not guarded here"
         yield Finding(check="hooks", level="note", message=message, fix="agent-sync install")
 
@@ -87,15 +90,18 @@ def _refuse_strange(session: Session, client: Adapter) -> None:
             raise AgentSyncError(f"{path} is not that of this agent-sync", again)
     else:
         settings = settings_text.parse(there.decode("utf-8", "replace"), path, client.FLAT)
-        for event in client.handlers(strict=False):
+        wanted = [client.handlers(strict, session.runtime.platform) for strict in (False, True)]
+        for event in wanted[0]:
             found = [
                 _words(handler) for handler in _handlers(settings["hooks"].get(event, [])) if client.is_ours(handler)
             ]
             if not found:
                 raise AgentSyncError(f"{path} has no {event} hook of ours", again)
-            ours = [_words(handler) for s in (False, True) for handler in _handlers([client.handlers(s)[event]])]
+            ours = [_words(handler) for made in wanted for handler in _handlers([made[event]])]
             if any(words not in ours for words in found):
                 raise AgentSyncError(f"the {event} hook in {path} is not that of this agent-sync", again)
+    if session.runtime.platform == "windows":
+        return  # no gate: what the PATH has is the user's own
     installed = read_plain(gate, 1 << 20)
     if installed is None:
         raise AgentSyncError(f"the installed hook does not start: there is no file {gate}", again)
@@ -114,7 +120,8 @@ def _handlers(groups: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def _words(handler: dict[str, Any]) -> tuple[Any, ...]:
     """What a handler starts; its time-out and the like are its user's business."""
-    return (*(value for value in handler.values() if isinstance(value, str) and GATE in value), handler.get("args"))
+    lines = (value for value in handler.values() if isinstance(value, str))
+    return (*(line for line in lines if GATE in line or line.startswith(PYTHON)), handler.get("args"))
 
 
 def _run(command: list[str], session: Session, payload: bytes, **variables: str) -> subprocess.CompletedProcess[bytes]:
@@ -144,7 +151,8 @@ def _ping(session: Session, client: Adapter) -> float:
         AgentSyncError: It does not answer.
     """
     start = time.perf_counter()
-    done = _run([_gate(session), "ping", client.NAME], session, b"{}")
+    start_with = [_gate(session)] if session.runtime.platform == "posix" else [PYTHON, "hook"]
+    done = _run([*start_with, "ping", client.NAME], session, b"{}")
     seconds = time.perf_counter() - start
     try:
         if done.returncode == 0 and json.loads(done.stdout)["kind"] == "pong":

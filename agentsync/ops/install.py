@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -23,20 +22,20 @@ from agentsync.core.changes import Drop, Put, Write
 from agentsync.core.records import Installation
 from agentsync.errors import AgentSyncError
 from agentsync.ops import care, shipped
+from agentsync.ops.user_files import FileChange
+from agentsync.ops.user_files import decode as _decode
+from agentsync.ops.user_files import read as _read
+from agentsync.ops.user_files import write as _write
 
 if TYPE_CHECKING:
     from agentsync.clients import Adapter
     from agentsync.ops.session import Session
+    from agentsync.runtime import Platform
+
+PLUGIN = "agent-sync"
+"""The name of our plugin; `@` and its marketplace's follow."""
 
 GATE_MARK = b"# The agent-sync gate"
-
-
-class FileChange(Struct, frozen=True, gc=False):
-    """One file before and after; None = not there."""
-
-    path: str
-    before: bytes | None
-    after: bytes | None
 
 
 class Outcome(Struct, frozen=True, kw_only=True, gc=False):
@@ -62,8 +61,9 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
     base = session.place.base
     path, gate = f"{base}/{client.SETTINGS}", f"{base}/{GATE}"
     before = _read(path)
-    after = _with_ours(client, before, path, strict)
-    gate_now, gate_wanted = _read(gate), shipped.read("hooks/gate")
+    after = _with_ours(client, before, path, strict, session.runtime.platform)
+    gate_now = _read(gate)
+    gate_wanted = shipped.read("hooks/gate") if session.runtime.platform == "posix" else gate_now
     if gate_now is not None and GATE_MARK not in gate_now:
         raise AgentSyncError(f"{gate} exists and is not ours; it was left untouched", "move it away")
     changes = [FileChange(path, before, after), FileChange(gate, gate_now, gate_wanted)]
@@ -77,7 +77,7 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
         _remember(session, client, before, after)
     for change in outcome.changes:
         _write(change.path, change.after, mode=0o755 if change.path == gate else None)
-    if not os.access(gate, os.X_OK):
+    if gate_wanted is not None and not os.access(gate, os.X_OK):
         os.chmod(gate, 0o755)  # a copy or an unpacked archive may have lost the bit
     return outcome
 
@@ -117,6 +117,18 @@ def is_installed(session: Session, client: Adapter) -> bool:
     return before is not None and _without_ours(client, before, path, None) != before
 
 
+def has_plugin(session: Session) -> bool:
+    """Whether the settings of this working tree enable our plugin for Claude Code. A user's own may too: not read.
+
+    Raises:
+        AgentSyncError: The settings cannot be understood.
+    """
+    path = f"{session.place.base}/{clients.get('claude').SETTINGS}"
+    enabled = settings_text.parse(_decode(_read(path), path), path).get("enabledPlugins")
+    names = [name for name, value in enabled.items() if value is True] if isinstance(enabled, dict) else []
+    return any(name.startswith(f"{PLUGIN}@") for name in names)
+
+
 def installed(session: Session) -> tuple[Adapter, ...]:
     """The clients whose hooks are in this working tree. Settings that cannot be understood count as without."""
     return tuple(client for client in map(clients.get, clients.NAMES) if _is_surely_installed(session, client))
@@ -148,7 +160,7 @@ def _others(session: Session, client: Adapter) -> list[Adapter]:
 
 
 # ---------------------------------------------------------------- the settings
-def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool) -> bytes:
+def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool, platform: Platform) -> bytes:
     if client.SHIPPED is not None:
         if before is not None and not client.is_ours(before.decode("utf-8", "replace")):
             raise AgentSyncError(f"{path} exists and is not ours; it was left untouched", "move it away")
@@ -158,7 +170,7 @@ def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool) -
     settings = settings_text.parse(text, path, client.FLAT)
     if not settings:
         settings = dict(client.BASE)
-    wanted = settings_text.with_hooks(settings, client.handlers(strict), client.is_ours)
+    wanted = settings_text.with_hooks(settings, client.handlers(strict, platform), client.is_ours)
     return before if before is not None and wanted == settings else settings_text.render(wanted, text).encode()
 
 
@@ -234,51 +246,6 @@ def _remove_empty(path: str) -> bool:
     except OSError:
         return False  # something else lives there now
     return True
-
-
-# ---------------------------------------------------------------- files
-def _read(path: str) -> bytes | None:
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
-            raise AgentSyncError(f"{path} is no regular file; it was left untouched", "see what it is and move it away")
-        with open(path, "rb") as file:
-            return file.read()
-    except FileNotFoundError:
-        return None
-
-
-def _decode(data: bytes | None, path: str) -> str | None:
-    if data is None:
-        return None
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise AgentSyncError(f"{path} was left untouched: it is not UTF-8", "mend the file, then try again") from None
-
-
-def _write(path: str, data: bytes | None, mode: int | None) -> None:
-    """Replace a file in one step, through symlinks to it, keeping its mode unless one is given; None removes it."""
-    real = os.path.realpath(path)
-    if data is None:
-        os.unlink(real)
-        return
-    os.makedirs(os.path.dirname(real), exist_ok=True)
-    try:
-        mode = os.stat(real).st_mode & 0o777 if mode is None else mode
-    except FileNotFoundError:
-        mode = 0o644
-    temp = f"{real}.agent-sync-{os.getpid()}"
-    try:
-        with open(temp, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temp, mode)
-        os.replace(temp, real)
-    except BaseException:
-        if os.path.exists(temp):
-            os.unlink(temp)
-        raise
 
 
 def _sha256(data: bytes) -> str:

@@ -17,16 +17,24 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentsync.errors import StrangeFileError
+from agentsync.runtime import PLATFORM
+from agentsync.store.sharing import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from agentsync.runtime import Platform
+
 MAX_RECORD = 1 << 20
 """Bytes of the largest file that is read as a record."""
 
-_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+_READ = (
+    _BINARY | os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+)
+_CREATE = _BINARY | os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _APPEND = _CREATE & ~os.O_EXCL | os.O_APPEND | getattr(os, "O_NONBLOCK", 0)
+_FOLLOW = os.utime not in os.supports_follow_symlinks  # Windows cannot but
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC})
 """What a disk says that has no room, or none for this user."""
 
@@ -72,10 +80,11 @@ def read_plain(path: str, cap: int) -> bytes | None:
 class Files:
     """Primitives on the files below `root`. Every method may raise `OSError`, with the path in it."""
 
-    def __init__(self, root: str, label: str) -> None:
+    def __init__(self, root: str, label: str, platform: Platform = PLATFORM) -> None:
         self.root = root
         self._label = label
         self._serial = 0
+        self._platform = platform
 
     def path(self, key: str) -> str:
         """The absolute path of a key."""
@@ -102,7 +111,7 @@ class Files:
         """
         path = self.path(key)
         try:
-            fd = os.open(path, _READ)
+            fd = patiently(os.open, self._platform)(path, _READ)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -160,30 +169,32 @@ class Files:
         """Publish a temporary file under a name that must not exist yet; False when it does. Consumes the file."""
         source, target = self._way(temp), self._way(key)
         try:
-            os.link(source, target)
+            patiently(os.link, self._platform)(source, target)
         except FileExistsError:
-            os.unlink(source)
+            patiently(os.unlink, self._platform)(source)
             return False
         except OSError as error:
             if error.errno not in _NO_LINKS or os.path.lexists(target):
                 raise
-            os.rename(source, target)  # no hard links here; whoever calls holds the guard, so nobody comes between
+            patiently(os.rename, self._platform)(
+                source, target
+            )  # no hard links here; whoever calls holds the guard, so nobody comes between
             return True
-        os.unlink(source)
+        patiently(os.unlink, self._platform)(source)
         return True
 
     def replace(self, temp: str, key: str) -> None:
         """Publish a temporary file under a name, over what is there."""
-        os.replace(self._way(temp), self._way(key))
+        patiently(os.replace, self._platform)(self._way(temp), self._way(key))
 
     def rename(self, key: str, to: str) -> None:
         """Move a file within the directory."""
-        os.rename(self._way(key), self._way(to))
+        patiently(os.rename, self._platform)(self._way(key), self._way(to))
 
     def unlink(self, key: str) -> bool:
         """Remove a file; False when it was already gone."""
         try:
-            os.unlink(self._way(key))
+            patiently(os.unlink, self._platform)(self._way(key))
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
@@ -209,7 +220,7 @@ class Files:
     def touch(self, key: str) -> bool:
         """Set a file's mtime to now; False when there is no such file."""
         try:
-            os.utime(self._way(key), follow_symlinks=False)
+            os.utime(self._way(key), follow_symlinks=_FOLLOW)
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
@@ -222,6 +233,8 @@ class Files:
 
     def sync_directory(self, key: str) -> None:
         """Make the names in a directory durable. Worth nothing unless the files were synced first."""
+        if self._platform == "windows":
+            return  # a directory cannot be opened there, and its journal keeps names in order
         path = self.path(key)
         with _closing(os.open(path, os.O_RDONLY), path) as fd:
             os.fsync(fd)

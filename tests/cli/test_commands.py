@@ -33,7 +33,7 @@ COMMANDS = [
     *("send", "directive", "inbox", "read-message", "ack", "thread", "sent"),
     *("register", "heartbeat", "whoami", "gc", "doctor", "demo"),
     *("queue", "request", "refuse", "append"),
-    *("git-hook", "conflicts", "run"),
+    *("git-hook", "conflicts", "run", "completion"),
 ]
 """All but `hook`, which speaks the client's language."""
 
@@ -220,6 +220,7 @@ JSON_ANSWERS: list[tuple[list[str], str | None]] = [
     (["install", "--dry-run"], "installation"),
     (["uninstall"], "installation"),
     (["uninstall", "--dry-run"], "installation"),
+    (["completion", "bash"], "completion"),
     (["status"], None),
     (["status", "--compact"], None),
     (["lock", "a.py"], "lock"),
@@ -410,9 +411,11 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize(
-    "command", [name for name in COMMANDS if name not in ("doctor", "demo", "git-hook", "conflicts", "run")]
-)
+NO_STATE = ("doctor", "demo", "git-hook", "conflicts", "run", "completion")
+"""Commands that work, or say something else, without a state directory."""
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in NO_STATE])
 @pytest.mark.parametrize("what", UNUSABLE)
 def test_a_state_directory_that_is_none_is_code_6_for_every_command(what: str, command: str, shell: Shell) -> None:
     """Reading through a link would show another repository's board, and an edit would be judged by it."""

@@ -388,6 +388,15 @@ def test_a_guard_that_is_not_let_go_is_a_problem_that_names_the_process(
     assert str(holder.pid) in found.fix
 
 
+def test_the_plugin_counts_as_hooks_where_the_repository_enables_it(clinic: Clinic) -> None:
+    settings = clinic.root / ".claude/settings.json"
+    settings.parent.mkdir(exist_ok=True)
+    for value, level in ((True, "ok"), (False, "note")):
+        settings.write_text(json.dumps({"enabledPlugins": {"agent-sync@agentsync": value, "other@market": True}}))
+        (found,) = clinic.finds("hooks")
+        assert found.level == level
+
+
 # ---------------------------------------------------------------- hooks
 @pytest.fixture
 def guarded(clinic: Clinic, monkeypatch: pytest.MonkeyPatch) -> Clinic:

@@ -1,0 +1,75 @@
+"""Files of the user's that we change: read with care, replaced in one step, removed by name.
+
+Not the state, which is `agentsync.store`'s: these belong to the working tree, and others read and edit them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from msgspec import Struct
+
+from agentsync.errors import AgentSyncError
+
+
+class FileChange(Struct, frozen=True, gc=False):
+    """One file before and after; None = not there."""
+
+    path: str
+    before: bytes | None
+    after: bytes | None
+
+
+def read(path: str) -> bytes | None:
+    """What a regular file holds; None when there is none.
+
+    Raises:
+        AgentSyncError: It is something else.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would keep us waiting
+            raise AgentSyncError(f"{path} is no regular file; it was left untouched", "see what it is and move it away")
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def decode(data: bytes | None, path: str) -> str | None:
+    """The text of a file.
+
+    Raises:
+        AgentSyncError: It is not UTF-8.
+    """
+    if data is None:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise AgentSyncError(f"{path} was left untouched: it is not UTF-8", "mend the file, then try again") from None
+
+
+def write(path: str, data: bytes | None, mode: int | None) -> None:
+    """Replace a file in one step, through symlinks to it, keeping its mode unless one is given; None removes it."""
+    real = os.path.realpath(path)
+    if data is None:
+        os.unlink(real)
+        return
+    os.makedirs(os.path.dirname(real), exist_ok=True)
+    try:
+        mode = os.stat(real).st_mode & 0o777 if mode is None else mode
+    except FileNotFoundError:
+        mode = 0o644
+    temp = f"{real}.agent-sync-{os.getpid()}"
+    try:
+        with open(temp, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temp, mode)
+        os.replace(temp, real)
+    except BaseException:
+        if os.path.exists(temp):
+            os.unlink(temp)
+        raise
