@@ -186,7 +186,7 @@ def _pre_tool_use(asked: Asked) -> None:
         if command:
             from agentsync.ops import commands
 
-            verdict = commands.before(session, command)
+            verdict = commands.before(session, command, asked.call.workdir)
         elif writes:
             verdict = edits.before(session, *writes)
         else:
@@ -220,7 +220,7 @@ def _post_tool_use(asked: Asked) -> None:
         from agentsync.ops import commands
 
         session.store.touch(session.me.id)
-        damage = commands.after(session, asked.call.command)
+        damage = commands.after(session, asked.call.command, asked.call.workdir)
         said = locks.damage(damage, session.runtime.now()) if damage else ""
     elif asked.call.writes:
         try:

@@ -46,12 +46,13 @@ class Damage(Struct, frozen=True, kw_only=True, gc=False):
     """It was removed."""
 
 
-def before(session: Session, command: str) -> edits.Allowed | edits.Refused:
+def before(session: Session, command: str, cwd: str | None = None) -> edits.Allowed | edits.Refused:
     """Judge a command that is about to run.
 
     Args:
-        session: Whose shell it is. Its working directory is the command's.
+        session: Whose shell it is.
         command: The text.
+        cwd: Where it runs, if not in the session's working directory.
     """
     config = session.store.config
     if not session.store.exists() or (session.is_alone() and not config.required):
@@ -60,7 +61,7 @@ def before(session: Session, command: str) -> edits.Allowed | edits.Refused:
 
     if harmless.is_harmless(command):
         return edits.Allowed()
-    writes = _read(session, command)
+    writes = _read(session, command, cwd)
     for write in writes:
         blocked = _in_the_way_below(session, write) if write.tree else ()
         if blocked:
@@ -73,13 +74,13 @@ def before(session: Session, command: str) -> edits.Allowed | edits.Refused:
     return verdict
 
 
-def after(session: Session, command: str) -> tuple[Damage, ...]:
+def after(session: Session, command: str, cwd: str | None = None) -> tuple[Damage, ...]:
     """Look what a command did to what others hold, and tell them."""
     files = session.store.files
     if files.status(watched.pending(session.me.id)) is None:
         return ()  # nobody held anything
     changed = watched.end(files, session.me.id)
-    wrote = [write.path for write in _read(session, command) if not write.tree and _is_path(session, write.path)]
+    wrote = [write.path for write in _read(session, command, cwd) if not write.tree and _is_path(session, write.path)]
     edits.after(session, *(path for path in wrote if _is_tracked(session, path)))
     found = [(seen, held) for seen in changed if (held := _still_held(session, seen)) is not None]
     if not found:
@@ -106,11 +107,11 @@ def after(session: Session, command: str) -> tuple[Damage, ...]:
     return tuple(damage)
 
 
-def _read(session: Session, command: str) -> tuple[Write, ...]:
+def _read(session: Session, command: str, cwd: str | None) -> tuple[Write, ...]:
     from agentsync.shell import read
 
     try:
-        return read.writes(command, session.runtime.cwd, session.runtime.env.get("HOME"))
+        return read.writes(command, cwd or session.runtime.cwd, session.runtime.env.get("HOME"))
     except MissingExtraError:
         return ()  # `install` and `doctor` say so; what it writes is seen afterwards
 

@@ -312,7 +312,7 @@ def test_a_handler_that_others_put_into_our_group_stays_in_it() -> None:
         at.uninstalls()
         (group,) = at.settings["hooks"]["PreToolUse"]
         assert [handler["command"] for handler in group["hooks"]] == ["lint"]
-        assert group["matcher"] == "Edit|Write|MultiEdit|NotebookEdit"
+        assert group["matcher"] == claude.EVENTS["PreToolUse"][1]
 
 
 def test_hooks_of_an_earlier_version_are_replaced_not_added_to() -> None:
