@@ -142,7 +142,7 @@ class MarksBeforeItTells(Tells):
 
     def tell(self, tx: Any, told: Any) -> None:
         self.mark(tx, told)
-        time.sleep(0.004)
+        time.sleep(0.03)  # where half of the kills find it, also on a machine that is busy
         self.write(told)
 
 
