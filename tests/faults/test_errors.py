@@ -18,6 +18,7 @@ from crash.killing import Snapshot, check_after, content
 from faults.faulty import CHANGES, ERRORS, Fault, faults, open_files
 from faults.operations import OPERATIONS, fenced, there
 from invariants import check_replay, check_store, history, plain
+from rounds import TIMES
 from world import World
 
 from agentsync.errors import AgentSyncError
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from agentsync.core.records import Event
-
-ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "1"))
-"""In one round each call fails with one errno, in turn; in six with every errno."""
-
 
 MANY = 150
 """Faults of one operation after which a short campaign becomes sparse."""
@@ -65,7 +62,7 @@ def campaign(world: World, act: Callable[[], object], kinds: Callable[[int, str]
     expected = [plain(event) for event in check_replay(world.state)]
     checked: list[tuple[bool, object]] = []
     runs = [fault for number, name in enumerate(counted.made, 1) for fault in kinds(number, name)]
-    if len(runs) > MANY and len(ERRORS) > ROUNDS:  # the 256 files that compaction reads are like each other
+    if len(runs) > MANY and len(ERRORS) > TIMES:  # the 256 files that compaction reads are like each other
         runs = [*runs[:MANY], *runs[MANY :: len(runs) // MANY]]
     for fault in runs:
         start.restore()
@@ -103,13 +100,13 @@ def check_complaint(complaint: Exception | None, fault: Fault) -> None:
 
 
 def in_turn(number: int, name: str) -> list[Fault]:
-    """One errno a round."""
-    return [Fault(number, ERRORS[(number + n) % len(ERRORS)]) for n in range(min(ROUNDS, len(ERRORS)))]
+    """One errno each time; with AGENTSYNC_ROUNDS=36 and more all six."""
+    return [Fault(number, ERRORS[(number + n) % len(ERRORS)]) for n in range(min(TIMES, len(ERRORS)))]
 
 
 def full_or_read_only(number: int, name: str) -> list[Fault]:
     """From a change on, nothing can be changed any more. A call that only looks is as good as the change after it."""
-    errors = (errno.ENOSPC, errno.EROFS)[:ROUNDS]
+    errors = (errno.ENOSPC, errno.EROFS)[:TIMES]
     return [Fault(number, error, lasting=True) for error in errors if name in CHANGES]
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from crash.killing import board
 from faults.operations import fenced
 from invariants import records
 from rounds import ROUNDS

@@ -10,9 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
+from histories.campaign import Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, Op, check
 from histories.models import Mail
+from rounds import ROUNDS
 from world import make_repo
 
 from agentsync.core import messages
