@@ -73,6 +73,7 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
     care.init(session)
     if os.path.realpath(gate) != f"{os.path.realpath(base)}/{GATE}":
         raise AgentSyncError(f"{gate} leads elsewhere through a link; nothing was written", "remove the link")
+    _clear_left_overs(session, path, gate)
     if outcome.changes:
         _remember(session, client, before, after)
     for change in outcome.changes:
@@ -99,6 +100,7 @@ def uninstall(session: Session, client: Adapter, dry_run: bool = False) -> Outco
     outcome = Outcome(client=client.NAME, changes=tuple(c for c in changes if c.before != c.after))
     if dry_run:
         return outcome
+    _clear_left_overs(session, path, gate)
     for change in outcome.changes:
         _write(change.path, change.after, mode=None)
     if record is not None:
@@ -278,6 +280,15 @@ def _write(path: str, data: bytes | None, mode: int | None) -> None:
         if os.path.exists(temp):
             os.unlink(temp)
         raise
+
+
+def _clear_left_overs(session: Session, *paths: str) -> None:
+    """Remove what an installation that was killed left beside these files. Nobody else would."""
+    for folder, name in (os.path.split(os.path.realpath(path)) for path in paths):
+        for found in os.listdir(folder) if os.path.isdir(folder) else ():
+            pid = found.removeprefix(f"{name}.agent-sync-")
+            if pid != found and pid.isascii() and pid.isdecimal() and session.runtime.process(int(pid)) is None:
+                os.unlink(f"{folder}/{found}")
 
 
 def _sha256(data: bytes) -> str:

@@ -20,21 +20,27 @@ from crash.killing import Snapshot, content, kill_before, kill_everywhere
 from faults.operations import fenced
 from invariants import check_store, history
 from rounds import LONG
-from world import ManualRuntime, Player
+from world import ClockFiles, ManualRuntime, Player
 
+from agentsync import clients
 from agentsync.cli.context import Context
 from agentsync.cli.parser import build
 from agentsync.clients import claude
+from agentsync.clients.call import GATE
 from agentsync.hook import entry
 from agentsync.ops import append, install
 from agentsync.ops.session import open_session
 from agentsync.store.compact import KEEP
+from agentsync.store.locate import locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from world import World
+
+    from agentsync.ops.session import Session
+    from agentsync.runtime import Runtime
 
 GRAMMAR = build()
 
@@ -69,7 +75,7 @@ WRITING: dict[str, tuple[Case, ...]] = {
         Case("unlock src/app.py --force", "alice: lock src/app.py"),
     ),
     "request": (Case("request src/app.py --message please", "alice: lock src/app.py"),),
-    "refuse": (Case("refuse src/app.py --reason 'not yet'", ASKED),),
+    "refuse": (Case("refuse m-4 --reason 'not yet'", ASKED),),
     "append": (Case("append notes.txt --content 'a line'"),),
     "create-task": (Case("create-task Logout --depends-on Login --priority 3", TASK),),
     "edit-task": (Case("edit-task Login --title 'Log in' --file docs/a.md", TASK),),
@@ -89,7 +95,6 @@ WRITING: dict[str, tuple[Case, ...]] = {
     "handoff": (Case("handoff Login --to alice", MINE),),
     "send": (Case("send --to all --message hello --urgent"), Case("send --to alice --message hello")),
     "directive": (Case("directive all 'stop here'"),),
-    "inbox": (Case("inbox", MAIL),),
     "read-message": (Case("read-message m-3", MAIL),),
     "ack": (Case("ack m-3", MAIL),),
     "decision": (Case("decision spaces --supersedes d-3", "alice: decision tabs"),),
@@ -102,6 +107,7 @@ WRITING: dict[str, tuple[Case, ...]] = {
 READING = {
     "whoami": "whoami",
     "check": "check src/app.py",
+    "inbox": "inbox",
     "explain": "explain src/app.py",
     "locks": "locks",
     "queue": "queue",
@@ -139,6 +145,7 @@ def test_every_command_of_the_grammar_is_killed_or_writes_nothing() -> None:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     made = fenced(tmp_path)
     monkeypatch.chdir(made.root)
+    (made.root / "held.txt").write_text("before\n")
     yield made
     check_store(made.state)
 
@@ -158,10 +165,17 @@ def somebody(world: World, name: str, typed: str = "", **env: str) -> Player:
     return Player(runtime, None)
 
 
+def session_of(world: World, runtime: Runtime, **hook: Any) -> Session:
+    """A session whose signs of life are on the clock of the test."""
+    files = ClockFiles(locate(runtime.cwd, runtime.env).state, world.clock)
+    return open_session(runtime, files=files, owns_signals=True, **hook)
+
+
 def types(world: World, name: str, line: str, codes: tuple[int, ...] = (0,)) -> str:
     """One command, as `cli.main` runs it, on a clock and a machine of the test; what it printed."""
     context = Context(json=True)
     context.runtime = somebody(world, name, line).runtime
+    context._opened = context.__dict__["session"] = session_of(world, context.runtime)
     options = GRAMMAR.parse_args([*shlex.split(line), "--json"])
     before, sys.stdout = sys.stdout, io.StringIO()
     try:
@@ -195,11 +209,13 @@ def test_a_command_that_is_killed_was_done_or_never_typed(verb: str, case: Case,
     tell(world, case)
     before = content(world.state) if world.state.exists() else []
     done = kill_everywhere(world, lambda: types(world, "bob", case.typed), only_changing=not LONG)
-    assert done.kills >= 4, "there is nothing to kill: this case shows nothing"
+    assert done.kills >= 3, "there is nothing to kill: this case shows nothing"
     assert done.states >= 3
+    if verb == "init":
+        return  # its board is all that it makes
     by_bob = [event for event in history(world.state) if event.actor == "bob"]
     assert content(world.state) != before
-    assert by_bob or verb == "init", "it left no event"
+    assert by_bob, "it left no event"
 
 
 @pytest.mark.parametrize("verb", READING)
@@ -251,7 +267,8 @@ SETTINGS = [None, b'{\n    "model": "opus",   "x": [1,2]\n}', b'{"hooks": {"Stop
 
 def tracked(world: World) -> dict[str, bytes]:
     """All files that are the user's: what is in the working tree outside of the state."""
-    found = [path for path in world.root.rglob("*") if path.is_file() and world.state not in path.parents]
+    ours = (world.state, *world.root.glob("snapshot-*"))
+    found = [path for path in world.root.rglob("*") if path.is_file() and not set(ours) & set(path.parents)]
     return {path.relative_to(world.root).as_posix(): path.read_bytes() for path in found}
 
 
@@ -277,21 +294,21 @@ def test_settings_are_the_old_or_the_new_ones_and_every_byte_comes_back(
     untouched = tracked(world)
     tell(world, Case(""))
     if verb == "uninstall":
-        types(world, "bob", "install")
-    start, before = Snapshot(world.state), tracked(world)
-    types(world, "bob", verb)
+        types(world, "bob", "install --client claude")
+    start, before, typed = Snapshot(world.state), tracked(world), f"{verb} --client claude"
+    types(world, "bob", typed)
     after = tracked(world)
     assert before != after
     for call in range(1, 500):
         start.restore()
         write_out(world, before)
-        killed = kill_before(call, lambda: types(world, "bob", verb), only_changing=not LONG, more=(install,))
+        killed = kill_before(call, lambda: types(world, "bob", typed), only_changing=not LONG, more=(install,))
         now = tracked(world)
-        for name in (claude.SETTINGS, claude.GATE):
+        for name in (claude.SETTINGS, GATE):
             assert now.get(name) in (before.get(name), after.get(name)), (call, name)
-        types(world, "alice", verb)
+        types(world, "alice", typed)
         assert tracked(world) == after, f"killed before call {call}, and the next {verb} does not make up for it"
-        types(world, "alice", "uninstall")
+        types(world, "alice", "uninstall --client claude")
         assert tracked(world) == untouched, f"killed before call {call}, and something of ours stays"
         if not killed:
             break
@@ -300,6 +317,7 @@ def test_settings_are_the_old_or_the_new_ones_and_every_byte_comes_back(
 
 # ---------------------------------------------------------------- hooks
 EDIT: dict[str, Any] = {"tool_name": "Edit", "tool_input": {"file_path": "src/app.py"}}
+SHELL: dict[str, Any] = {"tool_name": "Bash", "tool_input": {"command": "echo x > src/app.py"}}
 
 
 class Fired(NamedTuple):
@@ -313,11 +331,13 @@ class Fired(NamedTuple):
 
 
 FIRED = (
-    Fired("session-start", {"source": "startup"}, MAIL, alone=True),
+    Fired("session-start", {"source": "startup"}, "alice: send --to all --message hello", alone=True),
     Fired("session-start", {"source": "resume"}, TASK, env=(("AGENT_SYNC_AUTO_CLAIM", "1"),)),
     Fired("user-prompt-submit", {"prompt": "go on"}, MAIL),
     Fired("pre-tool-use", EDIT),
     Fired("pre-tool-use", EDIT, "alice: lock src/\n+61"),
+    Fired("pre-tool-use", SHELL, "alice: lock held.txt"),
+    Fired("post-tool-use", SHELL, MAIL),
     Fired("post-tool-use", EDIT, MAIL),
     Fired("post-tool-use", EDIT, "alice: lock src/app.py"),
     Fired("post-tool-batch", {}, MAIL),
@@ -332,16 +352,16 @@ ONLY_ANSWERS = {"ping"}
 
 def test_every_hook_event_is_killed_or_writes_nothing() -> None:
     assert {fired.event for fired in FIRED} | ONLY_ANSWERS == set(entry.HANDLERS)
-    assert set(entry.HANDLERS) >= {ours for ours, _, _ in claude.EVENTS.values()}
 
 
 def fires(world: World, fired: Fired) -> None:
     """One hook, as `hook.entry.main` runs it once the payload is read; what it prints goes nowhere."""
-    call = claude.parse(fired.event, {"session_id": "bob", "cwd": str(world.root), **fired.payload})
+    client = clients.get("claude")
+    call = client.parse(fired.event, {"session_id": "bob", "cwd": str(world.root), **fired.payload})
     runtime = somebody(world, "bob", **dict(fired.env)).runtime
-    session = open_session(runtime, client="claude", session=call.session, owns_signals=True)
+    session = session_of(world, runtime, client="claude", session=call.session)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # in a fork
-    entry.HANDLERS[call.event](session, call)
+    entry.HANDLERS[call.event](entry.Asked(client, session, call))
     entry._upkeep(session, call)
 
 
