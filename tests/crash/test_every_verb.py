@@ -209,6 +209,7 @@ def test_a_command_that_is_killed_was_done_or_never_typed(verb: str, case: Case,
     tell(world, case)
     before = content(world.state) if world.state.exists() else []
     done = kill_everywhere(world, lambda: types(world, "bob", case.typed), only_changing=not LONG)
+    print(f"{done.kills} kills, {done.states} states")
     assert done.kills >= 3, "there is nothing to kill: this case shows nothing"
     assert done.states >= 3
     if verb == "init":
@@ -370,5 +371,6 @@ def test_a_hook_that_is_killed_did_its_work_or_nothing(fired: Fired, world: Worl
     tell(world, Case("", fired.story, fired.alone))
     before = content(world.state)
     done = kill_everywhere(world, lambda: fires(world, fired), only_changing=not LONG)
+    print(f"{done.kills} kills, {done.states} states")
     assert done.kills >= 1
     assert content(world.state) != before
