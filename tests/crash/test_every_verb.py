@@ -171,7 +171,7 @@ def session_of(world: World, runtime: Runtime, **hook: Any) -> Session:
     return open_session(runtime, files=files, owns_signals=True, **hook)
 
 
-def types(world: World, name: str, line: str, codes: tuple[int, ...] = (0,)) -> str:
+def types(world: World, name: str, line: str, codes: tuple[int, ...] = (0,), upkeep: bool = True) -> str:
     """One command, as `cli.main` runs it, on a clock and a machine of the test; what it printed."""
     context = Context(json=True)
     context.runtime = somebody(world, name, line).runtime
@@ -180,7 +180,8 @@ def types(world: World, name: str, line: str, codes: tuple[int, ...] = (0,)) -> 
     before, sys.stdout = sys.stdout, io.StringIO()
     try:
         code = options.run(context, options)
-        context.close()
+        if upkeep:
+            context.close()
         said = sys.stdout.getvalue()
     finally:
         sys.stdout = before

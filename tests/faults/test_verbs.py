@@ -37,5 +37,7 @@ def some(number: int, name: str) -> list[Fault]:
 
 @pytest.mark.parametrize("case", [case for _, case in CASES], ids=[case.typed for _, case in CASES])
 def test_a_verb_that_meets_a_fault_tells_no_lie(case: Case, world: World) -> None:
+    """Without the upkeep afterwards, which makes room on a disk that was full."""
     tell(world, case)
-    assert campaign(world, lambda: types(world, "bob", case.typed), some) >= 2
+    asks_on_the_side = case.typed in ("status", "tasks")  # the owner of a task that stands still
+    assert campaign(world, lambda: types(world, "bob", case.typed, upkeep=False), some, asks_on_the_side) >= 2
