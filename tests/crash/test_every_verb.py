@@ -126,6 +126,7 @@ ELSEWHERE = {
     "uninstall": "below",
     "demo": "makes a repository of its own, from the verbs above",
     "hook": "the events, below",
+    "mcp": "a server, whose tools are the operations of the verbs above",
 }
 
 
