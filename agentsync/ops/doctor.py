@@ -86,7 +86,8 @@ def _transactions(session: Session) -> Iterator[Finding]:
     store = session.store
     missing = inspect.gaps(store)
     if missing:
-        message = f"{len(missing)} events are missing, the first is revision {missing[0]}"
+        count = f"{len(missing)}" if len(missing) < inspect.MAX_GAPS else f"{len(missing)} or more"
+        message = f"{count} events are missing, the first is revision {missing[0]}"
         fix = "something removed files from log/ or archive/; nothing else needs to be done"
         yield Finding(check="log", level="problem", message=message, fix=fix)
     else:

@@ -73,6 +73,7 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
     care.init(session)
     if os.path.realpath(gate) != f"{os.path.realpath(base)}/{GATE}":
         raise AgentSyncError(f"{gate} leads elsewhere through a link; nothing was written", "remove the link")
+    user_files.clear_left_overs(session.runtime, path, gate)
     if outcome.changes:
         _remember(session, client, before, after)
     for change in outcome.changes:
@@ -99,6 +100,7 @@ def uninstall(session: Session, client: Adapter, dry_run: bool = False) -> Outco
     outcome = Outcome(client=client.NAME, changes=tuple(c for c in changes if c.before != c.after))
     if dry_run:
         return outcome
+    user_files.clear_left_overs(session.runtime, path, gate)
     for change in outcome.changes:
         _write(change.path, change.after, mode=None)
     if record is not None:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from agentsync.errors import AgentSyncError
+
+if TYPE_CHECKING:
+    from agentsync.runtime import Runtime
 
 
 class FileChange(Struct, frozen=True, gc=False):
@@ -73,3 +77,12 @@ def write(path: str, data: bytes | None, mode: int | None) -> None:
         if os.path.exists(temp):
             os.unlink(temp)
         raise
+
+
+def clear_left_overs(runtime: Runtime, *paths: str) -> None:
+    """Remove what somebody who was killed while writing left beside these files. Nobody else would."""
+    for folder, name in (os.path.split(os.path.realpath(path)) for path in paths):
+        for found in os.listdir(folder) if os.path.isdir(folder) else ():
+            pid = found.removeprefix(f"{name}.agent-sync-")
+            if pid != found and pid.isascii() and pid.isdecimal() and runtime.process(int(pid)) is None:
+                os.unlink(f"{folder}/{found}")

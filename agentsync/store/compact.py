@@ -18,6 +18,7 @@ from agentsync.store.files import FULL
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
 if TYPE_CHECKING:
+    from agentsync.store.files import Files
     from agentsync.store.store import Store, Transaction
 
 KEEP = 256
@@ -106,9 +107,9 @@ def _has_room(store: Store) -> bool:
 
 def _fold(store: Store, keep: int) -> int:
     files = store.files
-    ranges = log.archives(files)
-    newest_archived = max((last for _, last in ranges), default=0)
-    keep_from = store.revision() - keep + 1
+    head = store.revision()
+    newest_archived = _newest_archived(files, head)
+    keep_from = head - keep + 1
     left_over = [revision for revision in log.revisions(files) if revision <= newest_archived]
     if left_over:  # a run died between link and unlink, perhaps before the archive's name was on the disk
         files.sync_directory("archive")
@@ -128,6 +129,14 @@ def _fold(store: Store, keep: int) -> int:
     for revision in todo:
         files.unlink(keys.event(revision))
     return len(todo)
+
+
+def _newest_archived(files: Files, head: int) -> int:
+    """The last revision of the newest archive that holds what its name says: what it holds may leave the log."""
+    for first, last in sorted(log.archives(files), key=lambda found: found[1], reverse=True):
+        if last <= head and [event.rev for event in log.archived(files, first, last)][-1:] == [last]:
+            return last
+    return 0
 
 
 def _one_line(data: bytes) -> bytes:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from datetime import datetime
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,13 +65,18 @@ def _json_below(store: Store, folder: str) -> list[str]:
     return found
 
 
+MAX_GAPS = 1000
+"""How many missing revisions are named; an archive's name may promise a million times a million."""
+
+
 def gaps(store: Store) -> list[int]:
     """Revisions that are neither in the log nor in the archive, between the oldest known and the newest."""
     known = set(log.revisions(store.files))
     for first, last in log.archives(store.files):
         known.update((first, last))  # as the name says; between them, what can be read
         known.update(event.rev for event in log.archived(store.files, first, last))
-    return [r for r in range(min(known), max(known)) if r not in known] if known else []
+    missing = (r for a, b in pairwise(sorted(known)) for r in range(a + 1, b))
+    return list(islice(missing, MAX_GAPS))
 
 
 def is_foreign(store: Store) -> bool:

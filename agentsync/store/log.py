@@ -85,25 +85,46 @@ def since(files: Files, revision: int) -> Iterator[Event]:
             wanted += 1
             continue
         # Compaction publishes the archive before it unlinks, so what left the log is in the archive by now.
-        where = _archive_of(files, wanted)
-        if where is None:
+        where = _archives_of(files, wanted)
+        if not where:
             later = [r for r in revisions(files) if r > wanted]
             if not later:
                 return
             # There are newer ones, so this one was written: it is in the log, or else, by now, in the archive. Asked in
             # the other order it could be in neither answer.
-            if files.status(keys.event(wanted)) is None and _archive_of(files, wanted) is None:
+            if files.status(keys.event(wanted)) is None and not _archives_of(files, wanted):
                 wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
             continue
-        for event in archived(files, *where):
-            if event.rev >= wanted:
-                yield event
-                wanted = event.rev + 1
-        wanted = max(wanted, where[1] + 1)
+        found = [event for event in _merged(files, where) if event.rev >= wanted]
+        for event in found:
+            yield event
+            wanted = event.rev + 1
+        if not found:  # an archive holds less than its name says; the rest may be in the log
+            end = where[-1][1]
+            wanted = min((r for r in revisions(files) if wanted < r <= end), default=end + 1)
 
 
-def _archive_of(files: Files, revision: int) -> tuple[int, int] | None:
-    return next(((first, last) for first, last in archives(files) if first <= revision <= last), None)
+def _archives_of(files: Files, revision: int) -> list[tuple[int, int]]:
+    """The archives that have a revision by their names; none but one, unless some hold less than they say."""
+    found = [(first, last) for first, last in archives(files) if first <= revision <= last]
+    return sorted(found, key=lambda one: one[1])
+
+
+def _merged(files: Files, ranges: list[tuple[int, int]]) -> list[Event]:
+    """The events of some archives, in order, each once."""
+    found = {event.rev: event for first, last in ranges for event in archived(files, first, last)}
+    return [found[revision] for revision in sorted(found)]
+
+
+def _overlapping(ranges: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    """Ranges, ascending, those together that share revisions."""
+    groups: list[list[tuple[int, int]]] = []
+    for first, last in sorted(ranges):
+        if groups and first <= max(end for _, end in groups[-1]):
+            groups[-1].append((first, last))
+        else:
+            groups.append([(first, last)])
+    return groups
 
 
 def backwards(files: Files) -> Iterator[Event]:
@@ -119,8 +140,8 @@ def backwards(files: Files) -> Iterator[Event]:
         if event is not None:
             oldest = revision
             yield event
-    for first, last in reversed(archives(files)):
-        for event in reversed(list(archived(files, first, last))):
+    for group in reversed(_overlapping(archives(files))):
+        for event in reversed(_merged(files, group)):
             if event.rev < oldest:  # what was read above may have been archived meanwhile
                 oldest = event.rev
                 yield event

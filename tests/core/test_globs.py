@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from rounds import TIMES
 from world import make_repo
 
 from agentsync.core import globs
@@ -125,7 +126,7 @@ targets = st.one_of(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600 * TIMES, deadline=None)
 @given(targets, targets)
 @example(a_glob("[!a]"), a_glob("[!b]"))
 @example(a_glob(".*"), a_glob("*."))
@@ -140,19 +141,19 @@ def test_two_targets_overlap_iff_some_path_is_covered_by_both(a: Target, b: Targ
     assert overlap(a, b) == (witness(a, b) is not None), witness(a, b)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * TIMES, deadline=None)
 @given(targets, targets)
 def test_overlap_does_not_depend_on_who_asks(a: Target, b: Target) -> None:
     assert overlap(a, b) == overlap(b, a)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200 * TIMES, deadline=None)
 @given(targets)
 def test_a_target_overlaps_itself_if_it_covers_anything(target: Target) -> None:
     assert overlap(target, target) == (witness(target, target) is not None)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * TIMES, deadline=None)
 @given(patterns)
 def test_a_pattern_matches_the_paths_that_it_says(pattern: str) -> None:
     expected = reference(a_glob(pattern))
@@ -160,7 +161,7 @@ def test_a_pattern_matches_the_paths_that_it_says(pattern: str) -> None:
     assert not wrong
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200 * TIMES, deadline=None)
 @given(patterns)
 def test_every_match_begins_with_the_literal_prefix(pattern: str) -> None:
     prefix, expected = globs.literal_prefix(pattern), reference(a_glob(pattern))

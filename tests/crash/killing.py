@@ -7,6 +7,7 @@ what `kill -9` at the entry of the call does; `test_kill_points.py` cross-checks
 
 from __future__ import annotations
 
+import builtins
 import fcntl
 import os
 import shutil
@@ -27,7 +28,22 @@ if TYPE_CHECKING:
 
 KILLED = 137
 
-CHANGING = frozenset({"open", "write", "link", "rename", "replace", "unlink", "mkdir", "makedirs", "rmdir", "utime"})
+CHANGING = frozenset(
+    {
+        "open",
+        "write",
+        "link",
+        "rename",
+        "replace",
+        "unlink",
+        "mkdir",
+        "makedirs",
+        "rmdir",
+        "utime",
+        "chmod",
+        "ftruncate",
+    }
+)
 """Calls that may change the disk; `open` only when it creates."""
 
 CALLS = CHANGING | {"read", "close", "fsync", "stat", "lstat", "fstat", "listdir"}
@@ -61,15 +77,24 @@ class Counter:
         self._only_changing = only_changing
 
     def tick(self, name: str, args: tuple[Any, ...]) -> None:
-        if self._only_changing and name == "open" and not args[1] & os.O_CREAT:
+        if self._only_changing and name == "open" and not _creates(args[1]):
             return
         self.seen += 1
         if self.seen == self._fatal:
             os._exit(KILLED)
 
 
-def kill_before(fatal: int, act: Callable[[], object], only_changing: bool = False) -> bool:
-    """Run `act` in a process that is killed before its `fatal`-th call; False when it finished before that."""
+def _creates(how: int | str) -> bool:
+    return "w" in how if isinstance(how, str) else bool(how & os.O_CREAT)
+
+
+def kill_before(
+    fatal: int, act: Callable[[], object], only_changing: bool = False, more: tuple[types.ModuleType, ...] = ()
+) -> bool:
+    """Run `act` in a process that is killed before its `fatal`-th call; False when it finished before that.
+
+    Calls of the store are counted, and those of `more` modules, which write outside of it.
+    """
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: other threads, as pytest-xdist has, may hold locks
@@ -78,8 +103,10 @@ def kill_before(fatal: int, act: Callable[[], object], only_changing: bool = Fal
         try:
             counter = Counter(fatal, only_changing)
             deadly = Deadly(os, CHANGING if only_changing else CALLS, counter)
-            for module in (files, guard, store, setup, compact):
+            for module in (files, guard, store, setup, compact, *more):
                 module.os = deadly  # type: ignore[attr-defined]
+            for module in more:
+                module.open = Deadly(builtins, frozenset({"open"}), counter).open  # type: ignore[attr-defined]
             guard.fcntl = Deadly(fcntl, frozenset({"flock"}), counter)
             act()
             os._exit(0)

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invariants import check_replay, check_store
 from lines import in_line, joins, stand, with_process
+from rounds import TIMES
 from world import Player, World
 
 from agentsync.core.locks import Conflict, Granted, Released
@@ -139,7 +140,7 @@ Program = list[tuple[Literal["read", "write"], str]]
 programs = st.lists(st.tuples(st.sampled_from(["read", "write"]), st.sampled_from("xyz")), min_size=1, max_size=3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60 * TIMES)
 @given(programs, programs)
 def test_the_search_finds_every_outcome_that_trying_all_orders_finds(one: Program, other: Program) -> None:
     def once(prefix: Sequence[int], outcomes: set[tuple[object, ...]]) -> Run:

@@ -21,6 +21,7 @@ from crash.killing import Snapshot
 from faults.faulty import ERRORS, Fault, faults, open_files
 from faults.operations import fenced
 from invariants import check_replay, check_store
+from rounds import TIMES
 from world import World
 
 from agentsync.cli.main import main
@@ -31,8 +32,6 @@ from agentsync.ops.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "1"))
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def run(*words: str) -> int:
 
 
 def errors(call: int) -> list[int]:
-    return [ERRORS[(call + n) % len(ERRORS)] for n in range(min(ROUNDS, len(ERRORS)))]
+    return [ERRORS[(call + n) % len(ERRORS)] for n in range(min(TIMES, len(ERRORS)))]
 
 
 def every_fault(world: World, act: Callable[[], object]) -> Iterator[tuple[Fault, object]]:
@@ -62,7 +61,7 @@ def every_fault(world: World, act: Callable[[], object]) -> Iterator[tuple[Fault
     start = Snapshot(world.state)
     with faults(Fault(0)) as counted:
         act()
-    for call in range(1, len(counted.made) + 1, 1 if ROUNDS > 1 else len(counted.made) // 25 + 1):
+    for call in range(1, len(counted.made) + 1, 1 if TIMES > 1 else len(counted.made) // 25 + 1):
         for error in errors(call):
             start.restore()
             with faults(Fault(call, error)):

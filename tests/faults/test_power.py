@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from faults.operations import OPERATIONS, fenced, there
 from faults.power import LOSSES, disk, outages, recorded
 from invariants import check_replay, check_store, history, plain
 from lines import joins
+from rounds import TIMES
 from world import Player, World
 
 from agentsync.core.locks import Conflict
@@ -22,7 +22,6 @@ from agentsync.store import files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "1"))
 
 MANY = 30
 """States of one operation after which a short campaign becomes sparse."""
@@ -63,7 +62,7 @@ def cut_everywhere(world: World, act: Callable[[], object], durable: bool) -> in
     steps = recorded(act)
     expected = [plain(event) for event in check_replay(world.state)]
     states = list(outages(before, steps))
-    if len(states) > MANY and ROUNDS == 1:
+    if len(states) > MANY and TIMES == 1:
         states = [*states[:: len(states) // MANY + 1], *states[-8:]]
     for acknowledged, told, left in states:
         start.restore()

@@ -7,17 +7,15 @@ An input that found a bug becomes an `@example` beside the law that it broke.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from rounds import ROUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "6"))
 
 CORPUS = Path(__file__).parent / "corpus"
 FIXTURES = Path(__file__).parents[2] / "schema/fixtures"

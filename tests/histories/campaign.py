@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
     from agentsync.ops.session import Session
 
-ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "6"))
-
 GRAMMAR = build()
 """Of the command line, once: to make it takes longer than most commands."""
 

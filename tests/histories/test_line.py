@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
+from histories.campaign import Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, check
 from histories.models import GRANTED, NOTHING, REFUSED, Line
+from rounds import ROUNDS
 from world import make_repo
 
 from agentsync.core import locks as core

@@ -8,9 +8,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
+from histories.campaign import Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, Op, check
 from histories.models import GRANTED, REFUSED, Locks
+from rounds import ROUNDS
 from world import make_repo
 
 from agentsync.core import locks as core

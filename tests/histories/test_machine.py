@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from crash.killing import kill_before
-from histories.campaign import ROUNDS
 from histories.checker import MAYBE, Op
 from histories.models import GRANTED, NOTHING, REFUSED, Board, Grant, Locks, Mail
 from hypothesis import HealthCheck, Phase, settings
@@ -32,6 +31,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from invariants import check_replay, check_store, history
+from rounds import ROUNDS
 from world import World
 
 from agentsync.core import locks as core

@@ -8,9 +8,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
+from histories.campaign import Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, check
 from histories.models import GRANTED, NOTHING, REFUSED, Board
+from rounds import ROUNDS
 from world import make_repo
 
 from agentsync.core import claims

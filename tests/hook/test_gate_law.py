@@ -5,7 +5,7 @@ the package itself, so that every store is one that can come about. Then the gat
 answers by itself, the same call goes to `agentsync.hook` on the same store, which must have nothing to say: no denial,
 and no warning or notice either, because nobody would get to see it.
 
-    AGENT_SYNC_EXAMPLES=5000 pytest tests/hook/test_gate_law.py
+    AGENTSYNC_ROUNDS=60 pytest tests/hook/test_gate_law.py
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from hook.test_entry import forked
 from hook.test_gate import GATE, ME, SESSION, SHELLS, Gate, has_shell, payload, pretend_git
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
+from rounds import TIMES
 from world import Clock, Machine, ManualRuntime, Player
 
 from agentsync.core.paths import encode
@@ -36,7 +37,7 @@ from agentsync.store.files import Files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-EXAMPLES = int(os.environ.get("AGENT_SYNC_EXAMPLES", "500"))
+EXAMPLES = 500 * TIMES
 
 LAW = settings(
     max_examples=EXAMPLES,

@@ -6,7 +6,6 @@ given. `README.md` beside this file tells what is modelled. AGENTSYNC_ROUNDS bey
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from rounds import LONG
 
 HERE = Path(__file__).parent
-LONG = int(os.environ.get("AGENTSYNC_ROUNDS", "6")) > 6
 
 PATIENCE_S = 1800 if LONG else 120
 MEMORY_MB = 8000 if LONG else 1000

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hook.test_entry import start_fork
 from invariants import check_replay, check_store
-from processes.test_races import ROUNDS, main_as, run_main, state_of
+from processes.test_races import main_as, run_main, state_of
+from rounds import ROUNDS
 from world import make_repo
 
 if TYPE_CHECKING:

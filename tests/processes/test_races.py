@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from invariants import check_replay, check_store
+from rounds import ROUNDS
 from world import make_repo
 
 from agentsync.__main__ import main
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     Command = tuple[str, Sequence[str]]
     """An agent, and the words of its command."""
 
-ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "6"))
 MANY = 16
 PATIENCE_S = 60.0
 PACKAGE = str(Path(__file__).parents[2])

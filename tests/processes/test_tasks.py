@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from invariants import check_replay, check_store
-from processes.test_races import ROUNDS, Outcome, Race, main_as, race, real_processes, running, state_of
+from processes.test_races import Outcome, Race, main_as, race, real_processes, running, state_of
+from rounds import ROUNDS
 from world import make_repo
 
 if TYPE_CHECKING:

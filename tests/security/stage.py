@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-ROUNDS = int(os.environ.get("AGENTSYNC_ROUNDS", "6"))
-
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where syncing costs nothing."""
 

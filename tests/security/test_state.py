@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from security.stage import ALICE, MARK, ROUNDS, Stage, check_text, context_of, frames, stages
+from rounds import ROUNDS
+from security.stage import ALICE, MARK, Stage, check_text, context_of, frames, stages
 from security.test_words import HARMLESS, says_everything
 from world import git
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from security.stage import ALICE, MARK, ROUNDS, Said, Stage, check_json, check_text, context_of, frames, stages
+from rounds import ROUNDS
+from security.stage import ALICE, MARK, Said, Stage, check_json, check_text, context_of, frames, stages
 from world import git
 
 from agentsync.core import keys

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories.campaign import ROUNDS, Campaign, Hands, Worker, settle
+from histories.campaign import Campaign, Hands, Worker, settle
 from histories.checker import MAYBE, Op
 from histories.test_mail import heard
 from invariants import history
+from rounds import ROUNDS
 from world import git, make_repo
 
 from agentsync.ops import care

@@ -123,6 +123,19 @@ def test_revisions_go_on_after_the_log_was_folded(world: World) -> None:
     assert alice.session.store.revision() == 301
 
 
+@pytest.mark.parametrize("name", ["000000000001-999999999999", "000000000001-000000000300"])
+@pytest.mark.parametrize("torn", [True, False])
+def test_an_archive_that_holds_less_than_its_name_says_costs_no_event(name: str, torn: bool, world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, 300)
+    before = history(world.state)
+    lines = b"".join(path.read_bytes().replace(b"\n", b" ") + b"\n" for path in sorted((world.state / "log").iterdir()))
+    (world.state / "archive" / f"{name}.ndjson").write_bytes(lines[: len(lines) // 2] if torn else b"")
+    care.gc(alice.session)
+    there = [event.rev for event in log.since(alice.session.store.files, 0)]
+    assert there == [event.rev for event in before]
+
+
 def test_the_head_is_known_from_the_archive_when_the_log_is_gone(world: World) -> None:
     alice = world.agent("alice")
     write_events(alice, 300)
