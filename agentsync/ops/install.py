@@ -22,7 +22,7 @@ from agentsync.core.changes import Drop, Put, Write
 from agentsync.core.records import Installation
 from agentsync.errors import AgentSyncError
 from agentsync.ops import care, shipped
-from agentsync.ops.user_files import FileChange
+from agentsync.ops.user_files import FileChange, clear_left_overs
 from agentsync.ops.user_files import decode as _decode
 from agentsync.ops.user_files import read as _read
 from agentsync.ops.user_files import write as _write
@@ -73,7 +73,7 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
     care.init(session)
     if os.path.realpath(gate) != f"{os.path.realpath(base)}/{GATE}":
         raise AgentSyncError(f"{gate} leads elsewhere through a link; nothing was written", "remove the link")
-    user_files.clear_left_overs(session.runtime, path, gate)
+    clear_left_overs(session.runtime, path, gate)
     if outcome.changes:
         _remember(session, client, before, after)
     for change in outcome.changes:
@@ -100,7 +100,7 @@ def uninstall(session: Session, client: Adapter, dry_run: bool = False) -> Outco
     outcome = Outcome(client=client.NAME, changes=tuple(c for c in changes if c.before != c.after))
     if dry_run:
         return outcome
-    user_files.clear_left_overs(session.runtime, path, gate)
+    clear_left_overs(session.runtime, path, gate)
     for change in outcome.changes:
         _write(change.path, change.after, mode=None)
     if record is not None:
