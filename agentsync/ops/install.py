@@ -21,11 +21,7 @@ from agentsync.core import keys
 from agentsync.core.changes import Drop, Put, Write
 from agentsync.core.records import Installation
 from agentsync.errors import AgentSyncError
-from agentsync.ops import care, shipped
-from agentsync.ops.user_files import FileChange, clear_left_overs
-from agentsync.ops.user_files import decode as _decode
-from agentsync.ops.user_files import read as _read
-from agentsync.ops.user_files import write as _write
+from agentsync.ops import care, shipped, user_files
 
 if TYPE_CHECKING:
     from agentsync.clients import Adapter
@@ -42,7 +38,7 @@ class Outcome(Struct, frozen=True, kw_only=True, gc=False):
     """What an installation or its removal changed, or would change."""
 
     client: str
-    changes: tuple[FileChange, ...]
+    changes: tuple[user_files.FileChange, ...]
     """Files that differ; none = everything was as it should be."""
 
 
@@ -60,24 +56,24 @@ def install(session: Session, client: Adapter, strict: bool = False, dry_run: bo
     """
     base = session.place.base
     path, gate = f"{base}/{client.SETTINGS}", f"{base}/{GATE}"
-    before = _read(path)
+    before = user_files.read(path)
     after = _with_ours(client, before, path, strict, session.runtime.platform)
-    gate_now = _read(gate)
+    gate_now = user_files.read(gate)
     gate_wanted = shipped.read("hooks/gate") if session.runtime.platform == "posix" else gate_now
     if gate_now is not None and GATE_MARK not in gate_now:
         raise AgentSyncError(f"{gate} exists and is not ours; it was left untouched", "move it away")
-    changes = [FileChange(path, before, after), FileChange(gate, gate_now, gate_wanted)]
+    changes = [user_files.FileChange(path, before, after), user_files.FileChange(gate, gate_now, gate_wanted)]
     outcome = Outcome(client=client.NAME, changes=tuple(c for c in changes if c.before != c.after))
     if dry_run:
         return outcome
     care.init(session)
     if os.path.realpath(gate) != f"{os.path.realpath(base)}/{GATE}":
         raise AgentSyncError(f"{gate} leads elsewhere through a link; nothing was written", "remove the link")
-    clear_left_overs(session.runtime, path, gate)
+    user_files.clear_left_overs(session.runtime, path, gate)
     if outcome.changes:
         _remember(session, client, before, after)
     for change in outcome.changes:
-        _write(change.path, change.after, mode=0o755 if change.path == gate else None)
+        user_files.write(change.path, change.after, mode=0o755 if change.path == gate else None)
     if gate_wanted is not None and not os.access(gate, os.X_OK):
         os.chmod(gate, 0o755)  # a copy or an unpacked archive may have lost the bit
     return outcome
@@ -92,17 +88,20 @@ def uninstall(session: Session, client: Adapter, dry_run: bool = False) -> Outco
     base = session.place.base
     path, gate = f"{base}/{client.SETTINGS}", f"{base}/{GATE}"
     record = _remembered(session, client)
-    before = _read(path)
+    before = user_files.read(path)
     after = _without_ours(client, before, path, record)
-    gate_now = _read(gate)
+    gate_now = user_files.read(gate)
     stays = gate_now is None or GATE_MARK not in gate_now or bool(_others(session, client))
-    changes = [FileChange(path, before, after), FileChange(gate, gate_now, gate_now if stays else None)]
+    changes = [
+        user_files.FileChange(path, before, after),
+        user_files.FileChange(gate, gate_now, gate_now if stays else None),
+    ]
     outcome = Outcome(client=client.NAME, changes=tuple(c for c in changes if c.before != c.after))
     if dry_run:
         return outcome
-    clear_left_overs(session.runtime, path, gate)
+    user_files.clear_left_overs(session.runtime, path, gate)
     for change in outcome.changes:
-        _write(change.path, change.after, mode=None)
+        user_files.write(change.path, change.after, mode=None)
     if record is not None:
         _forget(session, client, tuple(name for name in reversed(record.made) if not _remove_empty(f"{base}/{name}")))
     return outcome
@@ -115,7 +114,7 @@ def is_installed(session: Session, client: Adapter) -> bool:
         AgentSyncError: The settings cannot be understood.
     """
     path = f"{session.place.base}/{client.SETTINGS}"
-    before = _read(path)
+    before = user_files.read(path)
     return before is not None and _without_ours(client, before, path, None) != before
 
 
@@ -126,7 +125,7 @@ def has_plugin(session: Session) -> bool:
         AgentSyncError: The settings cannot be understood.
     """
     path = f"{session.place.base}/{clients.get('claude').SETTINGS}"
-    enabled = settings_text.parse(_decode(_read(path), path), path).get("enabledPlugins")
+    enabled = settings_text.parse(user_files.decode(user_files.read(path), path), path).get("enabledPlugins")
     names = [name for name, value in enabled.items() if value is True] if isinstance(enabled, dict) else []
     return any(name.startswith(f"{PLUGIN}@") for name in names)
 
@@ -168,7 +167,7 @@ def _with_ours(client: Adapter, before: bytes | None, path: str, strict: bool, p
             raise AgentSyncError(f"{path} exists and is not ours; it was left untouched", "move it away")
         ours = shipped.read(client.SHIPPED)
         return ours.replace(b"STRICT = false", b"STRICT = true", 1) if strict else ours
-    text = _decode(before, path)
+    text = user_files.decode(before, path)
     settings = settings_text.parse(text, path, client.FLAT)
     if not settings:
         settings = dict(client.BASE)
@@ -183,7 +182,7 @@ def _without_ours(client: Adapter, before: bytes | None, path: str, record: Inst
         return None if record.original is None else record.original.encode("utf-8", "surrogateescape")
     if client.SHIPPED is not None:
         return None if client.is_ours(before.decode("utf-8", "replace")) else before
-    text = _decode(before, path)
+    text = user_files.decode(before, path)
     settings = settings_text.parse(text, path, client.FLAT)
     left = settings_text.without_hooks(settings, client.is_ours)
     if left == settings:
