@@ -198,10 +198,14 @@ def _pre_tool_use(asked: Asked) -> None:
 
         path, now = _as_typed(session, verdict.path), session.runtime.now()
         _print(asked.client.deny(locks.denial(path, verdict.blocked, now, verdict.how)))
-    elif verdict.warn and asked.call.event in asked.client.TELLS:
-        from agentsync.render import locks
+        return
+    if asked.call.event in asked.client.TELLS:
+        said = commands.sweeping(session, command) if command else ""
+        if verdict.warn:
+            from agentsync.render import locks
 
-        asked.tell(locks.elsewhere(verdict.warn, session.runtime.now()))
+            said = "\n".join([locks.elsewhere(verdict.warn, session.runtime.now()), *([said] if said else [])])
+        asked.tell(said)
 
 
 def _as_typed(session: Session, path: str) -> str:

@@ -74,6 +74,18 @@ def before(session: Session, command: str, cwd: str | None = None) -> edits.Allo
     return verdict
 
 
+def sweeping(session: Session, command: str) -> str:
+    """A warning for who is about to run a git command that sweeps up what peers in the same working tree do."""
+    if "git" not in command:
+        return ""
+    from agentsync.ops import commits
+
+    for mark in ("&&", "||", "|", "\n"):
+        command = command.replace(mark, ";")
+    told = (commits.sweep_warning(session, part.split()) for part in command.split(";"))
+    return next((warning for warning in told if warning), "")
+
+
 def after(session: Session, command: str, cwd: str | None = None) -> tuple[Damage, ...]:
     """Look what a command did to what others hold, and tell them."""
     files = session.store.files

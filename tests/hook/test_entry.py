@@ -149,6 +149,9 @@ class Client:
     def tool(self, event: str, path: str | Path, tool: str = "Edit", key: str = "file_path") -> Reply:
         return self.hook(event, tool_name=tool, tool_input={key: str(path), "old_string": "a", "new_string": "b"})
 
+    def shell(self, event: str, command: str) -> Reply:
+        return self.hook(event, tool_name="Bash", tool_input={"command": command, "description": "run"})
+
     def starts(self, source: str = "startup") -> Reply:
         return self.hook("session-start", source=source)
 
@@ -1308,3 +1311,34 @@ def test_tasks_and_decisions_add_nothing_to_an_edit(repo: Repo, alice: Client, b
     assert alice.edits("src/app.py").is_silent
     assert alice.has_edited("src/app.py").is_silent
     assert len(list((repo.state / "log").iterdir())) == len(before) + 1, "the lock of the edit, and nothing else"
+
+
+# ---------------------------------------------------------------- shell commands
+def test_a_command_that_would_write_a_held_file_is_denied_with_what_would_write_it(repo: Repo, alice: Client) -> None:
+    locks.lock(repo.agent("bob"), ["src/app.py"], reason="login")
+    reason = alice.shell("pre-tool-use", "sed -i s/a/b/ src/app.py").denied
+    assert reason is not None
+    for fact in ("The command did not run", "sed -i", "src/app.py", "bob", "login", "Next: "):
+        assert fact in reason
+    assert alice.shell("pre-tool-use", "cat src/app.py > copy").is_silent
+
+
+def test_what_a_command_did_to_a_held_file_is_told_with_the_copy_of_it(repo: Repo, alice: Client) -> None:
+    (repo.root / "src").mkdir(exist_ok=True)
+    (repo.root / "src/app.py").write_text("before\n")
+    locks.lock(repo.agent("bob"), ["src/app.py"])
+    assert alice.shell("pre-tool-use", "make").is_silent
+    (repo.root / "src/app.py").write_text("after\n")
+    told = alice.shell("post-tool-use", "make").context
+    assert "changed: src/app.py, held by" in told
+    copy = told.partition("its content before: ")[2].splitlines()[0]
+    assert Path(copy).read_text() == "before\n"
+    assert alice.shell("post-tool-use", "make").is_silent, "told once"
+
+
+def test_who_sweeps_up_the_work_of_peers_is_warned(repo: Repo, alice: Client) -> None:
+    repo.agent("bob")
+    locks.lock(repo.agent("bob"), ["src/app.py"])
+    told = alice.shell("pre-tool-use", "git add -A && git commit -m all").context
+    assert "not alone" in told
+    assert "bob" in told

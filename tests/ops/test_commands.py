@@ -319,3 +319,20 @@ def test_two_who_run_the_same_command_are_judged_like_two_who_edit(alice: Player
     assert Shell(alice).may("echo a > src/app.py")
     assert not bob.may("echo b > src/app.py")
     assert isinstance(bob.player.locks("src/app.py"), Conflict)
+
+
+# ---------------------------------------------------------------- what sweeps up others' work
+@pytest.mark.parametrize("command", ["git add -A", "cd src && git commit -am done", "make; git add . | cat"])
+def test_a_git_command_that_sweeps_up_what_peers_do_is_warned_of(command: str, alice: Player, bob: Shell) -> None:
+    warning = commands.sweeping(bob.player.session, command)
+    assert "alice" in warning
+    assert "Better: " in warning
+
+
+@pytest.mark.parametrize("command", ["git add src/app.py", "git commit -m 'all -a'", "echo git; make", "make"])
+def test_a_git_command_that_names_its_own_is_not(command: str, alice: Player, bob: Shell) -> None:
+    assert commands.sweeping(bob.player.session, command) == ""
+
+
+def test_alone_nobody_is_warned(alice: Player) -> None:
+    assert commands.sweeping(alice.session, "git add -A") == ""
