@@ -78,12 +78,25 @@ def sweeping(session: Session, command: str) -> str:
     """A warning for who is about to run a git command that sweeps up what peers in the same working tree do."""
     if "git" not in command:
         return ""
+    import shlex
+
     from agentsync.ops import commits
 
-    for mark in ("&&", "||", "|", "\n"):
-        command = command.replace(mark, ";")
-    told = (commits.sweep_warning(session, part.split()) for part in command.split(";"))
-    return next((warning for warning in told if warning), "")
+    reader = shlex.shlex(command.replace("\n", ";"), posix=True, punctuation_chars=True)
+    reader.whitespace_split = True
+    reader.commenters = ""
+    words: list[str] = []
+    try:
+        for word in (*reader, ";"):
+            if word.strip(";&|"):
+                words.append(word)
+                continue
+            if warning := commits.sweep_warning(session, words):
+                return warning
+            words = []
+    except ValueError:
+        pass  # a quote that is not closed: no shell runs it
+    return ""
 
 
 def after(session: Session, command: str, cwd: str | None = None) -> tuple[Damage, ...]:
