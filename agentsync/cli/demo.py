@@ -17,6 +17,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from agentsync.clients import claude
+from agentsync.ops import commands
 
 if TYPE_CHECKING:
     from agentsync.cli.context import Context
@@ -152,10 +153,13 @@ def _play(story: Story, root: str, agents: list[Agent]) -> None:
         with open(f"{root}/src/{name}.py", "w", encoding="utf-8") as file:
             file.write("version = 1\n")
     subprocess.run(["git", "init", "-q", root], check=True, env=env)
-    command = [sys.executable, "-m", "agentsync", "install"]
+    command = [sys.executable, "-m", "agentsync", "install", "--client", "claude"]
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=root, check=False)
     story.tell(
-        "you", "agent-sync install", done.stdout.splitlines()[0] if done.stdout else done.stderr, done.returncode == 0
+        "you",
+        "agent-sync install --client claude",
+        done.stdout.splitlines()[0] if done.stdout else done.stderr,
+        done.returncode == 0,
     )
 
     backend, frontend, tests = (Agent(name, root, env) for name in ("backend", "frontend", "tests"))
@@ -177,6 +181,13 @@ def _play(story: Story, root: str, agents: list[Agent]) -> None:
     story.tell(
         "frontend", "edits src/api.py; the hook refuses before anything is written", why or "it went through", refused
     )
+
+    if commands.can_read():
+        call = {"tool_name": "Bash", "tool_input": {"command": "sed -i s/1/2/ src/api.py"}}
+        why = frontend.hook("PreToolUse", **call).get("permissionDecisionReason", "")
+        story.tell(
+            "frontend", "tries the shell: sed -i s/1/2/ src/api.py", why or "it would have run", "did not run" in why
+        )
 
     why = frontend.edits("src/ui.py", "version = 2\n")
     held = [lock["path"] for lock in json.loads(frontend.runs("locks", "--json").stdout) if lock["auto"]]

@@ -65,7 +65,7 @@ def _install(context: Context, options: argparse.Namespace) -> int:
         from agentsync.cli import git
 
         return git.install(context, options)
-    from agentsync.ops import install, snippet
+    from agentsync.ops import commands, install, snippet
 
     chosen = _chosen(options.client) or install.detected(context.session)
     lines = None if options.agents_md is None else snippet.added(context.session, options.agents_md or None)
@@ -78,6 +78,8 @@ def _install(context: Context, options: argparse.Namespace) -> int:
     if any(outcome.changes for outcome in outcomes):
         context.say("New sessions use them; running ones too once they have read the settings again.")
         context.say("Commit these files to share them. `agent-sync doctor` checks that they answer.")
+    if not commands.can_read():
+        context.say("Shell commands are looked at only after they have run: pip install 'agentsync[shell]'")
     for client in chosen:
         for limit in client.LIMITS:
             context.say(f"{client.TITLE}: {limit}")

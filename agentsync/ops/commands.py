@@ -46,6 +46,13 @@ class Damage(Struct, frozen=True, kw_only=True, gc=False):
     """It was removed."""
 
 
+def can_read() -> bool:
+    """Whether commands are read before they run: the grammar is an extra."""
+    from importlib.util import find_spec
+
+    return find_spec("tree_sitter_bash") is not None
+
+
 def before(session: Session, command: str, cwd: str | None = None) -> edits.Allowed | edits.Refused:
     """Judge a command that is about to run.
 

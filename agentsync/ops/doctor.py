@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agentsync.errors import AgentSyncError
-from agentsync.ops import answering, care
+from agentsync.ops import answering, care, commands
 from agentsync.ops.findings import Finding
 from agentsync.store import inspect
 
@@ -25,7 +25,7 @@ def examine(session: Session) -> list[Finding]:
     findings = list(_location(session))
     if findings[0].level == "problem" or not session.store.exists():
         return [*findings, *answering.hooks(session)]
-    for check in (_records, _transactions, _disk, _clock, _failures, answering.hooks):
+    for check in (_records, _transactions, _disk, _clock, _failures, _extras, answering.hooks):
         try:
             findings += check(session)
         except OSError as error:
@@ -126,6 +126,12 @@ def _clock(session: Session) -> Iterator[Finding]:
         yield Finding(check="clock", level="problem", message=message, fix="set the clock; locks expire by it")
     else:
         yield Finding(check="clock", level="ok", message="agrees with the disk and the log")
+
+
+def _extras(_session: Session) -> Iterator[Finding]:
+    if not commands.can_read():
+        message = "are looked at only after they have run: the grammar is not installed"
+        yield Finding(check="shell commands", level="note", message=message, fix="pip install 'agentsync[shell]'")
 
 
 def _failures(session: Session) -> Iterator[Finding]:

@@ -97,7 +97,7 @@ def _denial(path: str, blocked: Sequence[Blocked], now: datetime, width: int, ho
     name = quoted(path) if len(path) <= _TYPED else None
     did_not = "The edit did not happen: "
     if how is not None:
-        did_not = f"The command did not run, none of it: it would write ({escape(how, 40)}), but "
+        did_not = f"The command did not run, none of it ({escape(how, 40)} would write this): "
     again = f"`agent-sync check {name}` tells when it is free" if name else "`agent-sync locks` tells when it is free"
     if not blocked:
         command = f"agent-sync lock {name} --reason …" if name else "agent-sync lock PATH --reason …"
