@@ -205,20 +205,33 @@ def check(world: World, mains: Mains, acknowledged: list[list[str]]) -> None:
 
 
 def said_and_done(world: World, mains: Mains) -> set[tuple[str, ...]]:
-    """What the board knows, in the words of the diary."""
+    """What the board knows, and what compaction took off it because it was long done, in the words of the diary."""
     session = player(world, "reader", mains).session
     with player(world, "next", mains).session.store.transaction("next") as tx:
         messages: Any = tx.ask(lambda state, _: state.messages())
         tasks: Any = tx.ask(lambda state, _: state.tasks())
     known = {("said", message.body) for message in messages}
     for task in tasks:
-        known.add(("planned", task.title))
-        if task.status in ("in_progress", "done"):
-            known.add(("claimed", task.title))
-        if task.status == "done":
-            known.add(("completed", task.title))
+        known |= _of_task(task.title, task.status)
     known |= {("decided", one.text) for one in decisions.listing(session)}
-    return known | {("logged", event.summary) for event in feed.events(session, 0, lambda _: True, 0)}
+    events = feed.events(session, 0, lambda _: True, 0)
+    put: dict[str, Any] = {}
+    for event in events:
+        known.add(("logged", event.summary))
+        for change in event.changes:
+            if change.put is not None:
+                put[change.put] = json.loads(bytes(change.record))
+            elif event.verb == "sweep" and change.drop in put:
+                record = put[change.drop]
+                known |= {("said", record.get("body", "")), ("decided", record.get("text", ""))}
+                known |= _of_task(record.get("title", ""), record.get("status", ""))
+    return known
+
+
+def _of_task(title: str, status: str) -> set[tuple[str, ...]]:
+    """What is known of a task in this state."""
+    steps = {"in_progress": ("planned", "claimed"), "done": ("planned", "claimed", "completed")}
+    return {(step, title) for step in steps.get(status, ("planned",))}
 
 
 def cut_again_and_again(world: World, mains: Mains, tmp_path: Path, cuts: int) -> int:
