@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Held, Presence
     from agentsync.core.locks import Blocked
-    from agentsync.core.records import Agent, Lock, Progress, Scope, Task
+    from agentsync.core.records import Agent, Lock, Progress, Scope, Task, Waiter
 
 Verb = Literal["claim", "complete", "block", "release", "reopen", "cancel", "checkpoint", "handoff", "note", "edit"]
 
@@ -93,6 +93,10 @@ class Board(locks.Board, Protocol):
         """All locks."""
         ...
 
+    def line(self) -> list[Waiter]:
+        """Everybody who is in line for something."""
+        ...
+
 
 class Attempt(Struct, frozen=True, gc=False):
     """Somebody wants to do something with a task."""
@@ -116,6 +120,8 @@ class Changed(Struct, frozen=True, kw_only=True, gc=False):
     """Locks that came with it."""
     busy: tuple[Blocked, ...] = ()
     """Its files that could not be had, and who has them."""
+    waiting: tuple[Waiter, ...] = ()
+    """Who is in line for files of it that could therefore not be had."""
     writes: tuple[Write, ...] = ()
 
 

@@ -66,9 +66,10 @@ def task(seen: Seen) -> dict[str, Any]:
 
 
 def changed(outcome: Changed) -> dict[str, Any]:
-    """The task as it is now; the locks that came with it, those that could not be had, and what became ready."""
+    """The task as it is now; the locks that came with it, which could not be had and why, and what became ready."""
     record: dict[str, Any] = msgspec.to_builtins(outcome.task)
-    came = {"locks": outcome.locks, "busy": [b.held.lock for b in outcome.busy], "ready": outcome.ready}
+    busy = [blocked.held.lock for blocked in outcome.busy]
+    came = {"locks": outcome.locks, "busy": busy, "waiting": outcome.waiting, "ready": outcome.ready}
     return {**record, **{name: list(found) for name, found in came.items() if found}}
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from lines import joins
 from world import ClockFiles, World, git
 
 from agentsync.core.locks import Conflict
@@ -128,6 +129,41 @@ def test_a_claim_locks_what_is_free_and_names_the_rest(pair: tuple[Player, Playe
     assert bob.holds() == ["src/b.py"]
     assert [(b.target.path, b.held.lock.holder) for b in outcome.busy] == [("src/app.py", "alice")]
     assert bob.works_on() == "T"
+
+
+def test_a_claim_leaves_a_file_to_those_in_line_for_it(pair: tuple[Player, Player], world: World) -> None:
+    """As `lock` does: who waits would otherwise wait for whoever claims."""
+    alice, bob = pair
+    alice.locks("src/app.py")
+    joins(bob, "src/app.py")
+    alice.makes("T", "src/app.py", "src/b.py")
+    alice.unlocks("src/app.py")
+    outcome = ok(alice.claims("T", lock=True))
+    assert alice.holds() == ["src/b.py"]
+    assert (outcome.busy, [waiter.agent for waiter in outcome.waiting]) == ((), ["bob"])
+    alice.does("release", "T")
+    strict = alice.claims("T", strict=True)
+    assert isinstance(strict, Conflict)
+    assert [waiter.agent for waiter in strict.waiting] == ["bob"]
+
+
+def test_a_claim_renews_a_lock_although_somebody_is_in_line_for_it(pair: tuple[Player, Player]) -> None:
+    alice, bob = pair
+    alice.locks("src/app.py")
+    joins(bob, "src/app.py")
+    alice.makes("T", "src/app.py")
+    outcome = ok(alice.claims("T", strict=True))
+    assert [found.path for found in outcome.locks] == ["src/app.py"]
+
+
+def test_the_next_task_with_locks_is_one_whose_files_nobody_is_in_line_for(pair: tuple[Player, Player]) -> None:
+    alice, bob = pair
+    alice.locks("src/app.py")
+    joins(bob, "src/app.py")
+    alice.unlocks("src/app.py")
+    alice.makes("awaited", "src/app.py", priority=9)
+    alice.makes("free", "docs/a.md")
+    assert alice.claims_next(lock=True) == "free"
 
 
 def test_a_strict_claim_takes_all_or_leaves_the_task(pair: tuple[Player, Player], world: World) -> None:
