@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agentsync.core.paths import Target
     from agentsync.core.records import Agent, Event, Lock, Waiter
     from agentsync.ops.session import Session
+    from agentsync.ops.waiting import Want
     from agentsync.store.state import State
     from agentsync.store.store import Transaction
 
@@ -112,13 +113,7 @@ def take_in_turn(session: Session, request: Request, seconds: float, priority: i
     from agentsync.core import queue
     from agentsync.ops import waiting
 
-    def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
-        decision = locks.decide(state, me, request, stamp)
-        return decision if isinstance(decision, Granted) else None
-
-    missing = queue.missing(session.store.state(), session.me.id, request)
-    want = waiting.Want(wants="locks", targets=missing, mode=request.mode, reason=request.reason, priority=priority)
-    outcome = waiting.wait(session, want, seconds, decide, commit_grant)
+    outcome = waiting.wait(session, in_turn(request, priority), seconds)
     if isinstance(outcome, Granted):
         return outcome
     state = session.store.state()
@@ -126,6 +121,17 @@ def take_in_turn(session: Session, request: Request, seconds: float, priority: i
     in_the_way = known and queue.decide(state, state.line(), known.agent, request, Stamp(state.now, 0, ""))
     found = in_the_way if isinstance(in_the_way, Conflict) else Conflict(blocked=())  # just now it has become free
     return replace(found, cycle=outcome.cycle)
+
+
+def in_turn(request: Request, priority: int = 0) -> Want[Granted]:
+    """A request as something to stand in line for."""
+    from agentsync.ops import waiting
+
+    def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
+        decision = locks.decide(state, me, request, stamp)
+        return decision if isinstance(decision, Granted) else None
+
+    return waiting.Want(request=request, priority=priority, decide=decide, commit=commit_grant)
 
 
 def commit_grant(tx: Transaction, me: Agent, granted: Granted, left: tuple[Write, ...]) -> None:

@@ -243,7 +243,7 @@ def claim_next(session: Session, *, lock: bool = False, wait: float = 0, priorit
     def commit(tx: Transaction, me: Agent, changed: Changed, leaving: tuple[Write, ...]) -> None:
         _commit(tx, me, "claim", replace(changed, writes=(*changed.writes, *leaving)))
 
-    outcome = waiting.wait(session, waiting.Want(wants="task", priority=priority), wait, decide, commit)
+    outcome = waiting.wait(session, waiting.Want(priority=priority, decide=decide, commit=commit), wait)
     return None if isinstance(outcome, waiting.GaveUp) else outcome
 
 
