@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from agentsync.core import keys, lease
-from agentsync.core.paths import Target, decode, encode, encode_target, looks_like_glob, overlap, parents
+from agentsync.core.paths import Target, decode, encode, encode_target, looks_like_glob, overlap, parents, plain_target
 from agentsync.core.records import Agent, Decision, Installation, Lock, Message, Record, Task, Waiter
 from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileError
 from agentsync.store import codec
@@ -154,7 +154,7 @@ class State:
         as_pattern = is_globs or (is_shared and looks_like_glob(path))
         if as_pattern and overlap(Target(scope="glob", path=path), target):
             return True
-        return not is_globs and overlap(_as_target(path), target)
+        return not is_globs and overlap(plain_target(path), target)
 
     def _homes(self) -> list[str]:
         return ["locks/", *(f"locks/worktrees/{name}/" for name in sorted(self._files.names("locks/worktrees")))]
@@ -317,10 +317,6 @@ def _owner_of(name: str) -> tuple[str, str]:
     """Encoded path and holder of a shared lease, from its file name."""
     path, _, holder = name.removesuffix(".json").rpartition(_HOLDER_MARK)
     return path, holder
-
-
-def _as_target(path: str) -> Target:
-    return Target(scope="dir" if path.endswith("/") else "file", path=path)
 
 
 def _target(lock: Lock) -> Target:
