@@ -55,7 +55,8 @@ def lock(
         paths: As typed, relative to the working directory; `@name` is a resource.
         resources: Names of resources.
         shared: Whether others may hold shared leases beside.
-        ttl_minutes: Minutes that the lock lasts after the holder's last sign of life; None = the team's setting.
+        ttl_minutes: Minutes that the lock lasts after the holder's last sign of life; None = the team's setting,
+            or what the lock has, if that is more.
         reason: Why, for those who are refused.
         task: The task it is for.
         everywhere: Whether it binds in all worktrees.
@@ -81,6 +82,7 @@ def lock(
         targets=targets,
         mode="shared" if shared else "exclusive",
         ttl_s=(ttl_minutes or config.ttl_minutes) * 60,
+        may_shorten=ttl_minutes is not None,
         reason=reason,
         task=task,
         all_worktrees=config.worktrees == "deny",

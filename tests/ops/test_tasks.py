@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lines import joins
-from world import ClockFiles, World, git
+from world import NOON, ClockFiles, World, git
 
 from agentsync.core.locks import Conflict
 from agentsync.core.progress import Says
@@ -154,6 +154,23 @@ def test_a_claim_renews_a_lock_although_somebody_is_in_line_for_it(pair: tuple[P
     alice.makes("T", "src/app.py")
     outcome = ok(alice.claims("T", strict=True))
     assert [found.path for found in outcome.locks] == ["src/app.py"]
+
+
+def test_a_lock_is_not_shortened_by_a_renewal_that_says_nothing_of_its_time(pair: tuple[Player, Player]) -> None:
+    alice, _ = pair
+    alice.locks("src/app.py", ttl_minutes=300)
+    alice.makes("T", "src/app.py")
+    for renew in (lambda: alice.locks("src/app.py", reason="more"), lambda: alice.claims("T", lock=True)):
+        renew()
+        (held,) = alice.session.store.state().locks()
+        assert held.lock.ttl_s == 300 * 60
+    alice.locks("src/app.py", ttl_minutes=5)
+    (held,) = alice.session.store.state().locks()
+    assert held.lock.ttl_s == 5 * 60, "but whoever names a time means it"
+    assert held.lock.expires_at == NOON + timedelta(minutes=5)
+    alice.locks("src/app.py")
+    (held,) = alice.session.store.state().locks()
+    assert held.lock.ttl_s == 60 * 60
 
 
 def test_the_next_task_with_locks_is_one_whose_files_nobody_is_in_line_for(pair: tuple[Player, Player]) -> None:
