@@ -81,6 +81,10 @@ class Board(locks.Board, Protocol):
         """All agents on the board."""
         ...
 
+    def past_agent(self, agent_id: str) -> Agent | None:
+        """Who left the board under this id."""
+        ...
+
     def tasks(self) -> list[Task]:
         """All tasks."""
         ...

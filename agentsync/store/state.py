@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from agentsync.core import keys, lease
-from agentsync.core.paths import Target, decode, encode, encode_target, looks_like_glob, overlap, parents, plain_target
+from agentsync.core.paths import (
+    Target,
+    decode,
+    encode,
+    encode_target,
+    is_valid_id,
+    looks_like_glob,
+    overlap,
+    parents,
+    plain_target,
+)
 from agentsync.core.records import Agent, Decision, Installation, Lock, Message, Record, Task, Waiter
 from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileError
 from agentsync.store import codec
@@ -73,8 +83,8 @@ class State:
         return [found for agent_id in self.agent_ids() if (found := self.presence(agent_id)) is not None]
 
     def past_agent(self, agent_id: str) -> Agent | None:
-        """The record of an agent that has left."""
-        found = self._record(keys.past_agent(agent_id), Agent)
+        """The record of an agent that has left; None also for what is no id."""
+        found = self._record(keys.past_agent(agent_id), Agent) if is_valid_id(agent_id) else None
         return found[0] if found else None
 
     def past_agents(self) -> list[Agent]:

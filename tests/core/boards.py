@@ -73,6 +73,9 @@ class Table:
     def presences(self) -> list[Presence]:
         return [found for name in sorted(self.status) if (found := self.presence(name))]
 
+    def past_agent(self, agent_id: str) -> Agent | None:
+        return None
+
     def tasks(self) -> list[Task]:
         found = [one for one in self.records.values() if isinstance(one, Task)]
         return sorted(found, key=lambda one: (one.created_at, one.id))
