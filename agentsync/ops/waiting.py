@@ -152,7 +152,7 @@ def join(session: Session, want: Want[T], seconds: float) -> T | GaveUp | Place[
 def gone(state: State) -> tuple[Write, ...]:
     """Drops the records of those who left the line without a word. Whoever has the guard for a lock does that."""
     return tuple(
-        Drop(key) for key, waiter in state.queue() if waiter.wants != "release" and not state.is_in_line(key, waiter)
+        Drop(key) for key, waiter in state.queue() if waiter.wants != "release" and not state.is_there(key, waiter)
     )
 
 

@@ -130,6 +130,7 @@ def refused(message: str, hint: str, conflict: Conflict, code: int) -> dict[str,
 
 
 def place(answer: Standing) -> dict[str, Any]:
-    """One entry of `queue --json`: the record, whether somebody is behind it, and whom it waits for."""
+    """One entry of `queue --json`: the record, whether somebody is in line with it, and whom it waits for."""
     record: dict[str, Any] = msgspec.to_builtins(answer.waiter)
-    return {**record, "live": answer.live, "behind": list(answer.behind)}
+    stopped = {"stopped": True} if answer.stopped else {}
+    return {**record, "live": answer.live, **stopped, "behind": list(answer.behind)}

@@ -70,7 +70,7 @@ def _sweep(store: Store, tx: Transaction) -> int:
     gone = agents.sweep(state.presences(), state.locks(), tx.stamp, state.newer)
     everywhere = state.config.worktrees == "deny"
     writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
-    line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
+    line = [(key, waiter, state.is_there(key, waiter)) for key, waiter in state.queue()]
     forgotten = agents.outdated(state.past_agents())
     old = (
         *messages.prune(state, set(state.agent_ids()), state.now),

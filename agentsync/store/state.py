@@ -279,11 +279,18 @@ class State:
                 found.append((key, waiter))
         return found
 
+    def is_there(self, key: str, waiter: Waiter) -> bool:
+        """Whether somebody is behind a record of the queue, if only one who was stopped. If not, it can go."""
+        return self._is_there(key, waiter, self._life_of(waiter))
+
     def is_in_line(self, key: str, waiter: Waiter) -> bool:
-        """Whether somebody is behind a record of the queue."""
+        """Whether somebody is behind it who takes what it waits for. Others stand behind such only."""
+        life = self._life_of(waiter)
+        return life != "stopped" and self._is_there(key, waiter, life)
+
+    def _is_there(self, key: str, waiter: Waiter, life: Life) -> bool:
         from agentsync.core import queue
 
-        life = self._life_of(waiter)
         status = self._files.status(key) if life == "unknown" else None
         seen = _time(status.st_mtime) if status else waiter.created_at
         return queue.is_live(waiter, seen, life, self.presence(waiter.agent), self.now)

@@ -238,6 +238,33 @@ def test_a_waiter_that_died_is_skipped_and_its_record_goes(world: World, al: Pla
     assert (bo.holds(), in_line(world)) == ([], [])
 
 
+def test_a_waiter_that_was_stopped_is_skipped_and_keeps_its_place(
+    world: World, al: Player, bo: Player, cy: Player
+) -> None:
+    """Ctrl-Z: it lives, and takes nothing."""
+    al.locks("a")
+    stopped, place = joins(bo, "a", pid=70), joins(cy, "a", pid=71)
+    world.machine.stopped.add(70)
+    al.unlocks("a")
+    assert isinstance(place.look(), Granted)
+    assert in_line(world) == ["bo"]
+    care.gc(al.session)
+    assert in_line(world) == ["bo"]
+    cy.unlocks("a")
+    assert isinstance(al.locks("a"), Granted), "a lock by hand does not wait for it either"
+    world.machine.stopped.clear()
+    al.unlocks("a")
+    assert isinstance(stopped.look(), Granted)
+
+
+def test_a_stopped_client_keeps_its_locks(world: World, al: Player) -> None:
+    bo = world.client("11111111-1111-4111-8111-000000000001", pid=50)
+    bo.locks("a", ttl_minutes=300)
+    world.machine.stopped.add(50)
+    world.clock.advance(minutes=200)
+    assert al.is_refused("a")
+
+
 def test_a_plain_lock_clears_the_dead_out_of_the_line(world: World, al: Player, bo: Player) -> None:
     al.locks("a")
     joins(bo, "a", pid=70)
