@@ -87,19 +87,24 @@ def since(files: Files, revision: int) -> Iterator[Event]:
         # Compaction publishes the archive before it unlinks, so what left the log is in the archive by now.
         where = _archive_of(files, wanted)
         if where is None:
-            later = [r for r in revisions(files) if r > wanted]
-            if not later:
+            later = min((r for r in _known(files) if r > wanted), default=None)
+            if later is None:
                 return
             # There are newer ones, so this one was written: it is in the log, or else, by now, in the archive. Asked in
             # the other order it could be in neither answer.
             if files.status(keys.event(wanted)) is None and _archive_of(files, wanted) is None:
-                wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
+                wanted = later  # older archives are not kept, or something removed files by hand; then `doctor` says so
             continue
         for event in archived(files, *where):
             if event.rev >= wanted:
                 yield event
                 wanted = event.rev + 1
         wanted = max(wanted, where[1] + 1)
+
+
+def _known(files: Files) -> list[int]:
+    """Revisions of which a listing shows that they are there: those in the log, and the first of each archive."""
+    return [*revisions(files), *(first for first, _ in archives(files))]
 
 
 def _archive_of(files: Files, revision: int) -> tuple[int, int] | None:
