@@ -80,7 +80,8 @@ class Board:
         Args:
             paths: Relative to the directory the board was opened in.
             shared: Beside others' shared locks.
-            ttl_minutes: Minutes after the last sign of life; None = the team's setting.
+            ttl_minutes: Minutes after the last sign of life; None = the team's setting, or what the lock has, if
+                that is more.
             reason: Why, for those who are refused.
             everywhere: In all worktrees.
             wait: Seconds to stand in line for them, `float("inf")` for as long as it takes; None = be refused at once.

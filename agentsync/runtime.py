@@ -35,6 +35,8 @@ class Process(Struct, frozen=True, gc=False):
     pid: int
     start: int | None
     """Clock ticks between boot and the start of the process (field 22 of /proc/PID/stat); None where unknown."""
+    stopped: bool = False
+    """By a signal, as Ctrl-Z sends it, or a debugger: it lives, and does nothing."""
 
 
 class Runtime:
@@ -104,7 +106,7 @@ class Runtime:
         """
         stat = _stat_fields(pid)
         if stat is not None:
-            return None if stat[0] in "ZX" else Process(pid, int(stat[19]))
+            return None if stat[0] in "ZX" else Process(pid, int(stat[19]), stat[0] in "Tt")
         if os.path.isdir("/proc/self"):
             return None
         return Process(pid, None) if _signalable(pid) else None
@@ -125,6 +127,14 @@ class Runtime:
         except OSError:
             return "unknown"
         return "alive" if process is not None and process.start == start else "dead"
+
+    def is_stopped(self, pid: int) -> bool:
+        """Whether a process that lives was stopped (Ctrl-Z) and not continued yet."""
+        try:
+            process = self.process(pid)
+        except OSError:
+            return False
+        return process is not None and process.stopped
 
     def ancestors(self) -> Iterator[tuple[int, str]]:
         """`(pid, program name)` of the parent, its parent, and so on; nothing where /proc is not there."""

@@ -11,18 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from world import ManualRuntime, Player, World
 
-from agentsync.core import locks as core
-from agentsync.core import queue
-from agentsync.core.locks import Granted, Request
+from agentsync.core.locks import Request
 from agentsync.core.paths import Target
 from agentsync.ops import locks, waiting
-from agentsync.ops.waiting import FOREVER, Want
+from agentsync.ops.waiting import FOREVER
 
 if TYPE_CHECKING:
-    from agentsync.core.changes import Stamp
-    from agentsync.core.records import Agent
     from agentsync.ops.session import Session
-    from agentsync.store.state import State
 
 
 class Process(ManualRuntime):
@@ -56,14 +51,7 @@ def stand(session: Session, *paths: str, seconds: float = FOREVER, priority: int
         Target(scope="dir" if path.endswith("/") else "file", path=path, worktree=session.place.worktree)
         for path in paths
     )
-    request = Request(targets=targets, ttl_s=3600)
-
-    def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
-        decision = core.decide(state, me, request, stamp)
-        return decision if isinstance(decision, Granted) else None
-
-    want = Want(wants="locks", targets=tuple(map(queue.wanted, targets)), priority=priority)
-    return waiting.join(session, want, seconds, decide, locks.commit_grant)
+    return waiting.join(session, locks.in_turn(Request(targets=targets, ttl_s=3600), priority), seconds)
 
 
 def in_line(world: World) -> list[str]:

@@ -27,10 +27,10 @@ from world import ClockFiles, ManualRuntime, Player, World, git
 from agentsync.clients import claude
 from agentsync.core.changes import Put
 from agentsync.core.keys import agent as agent_key
-from agentsync.core.locks import Conflict, Granted
-from agentsync.core.paths import encode_target
+from agentsync.core.locks import Conflict, Granted, Request
+from agentsync.core.paths import Target, encode_target
 from agentsync.core.progress import Says
-from agentsync.core.records import KINDS, Record, Wanted
+from agentsync.core.records import KINDS, Record
 from agentsync.errors import DamagedRecordError, NewerRecordError
 from agentsync.ops import (
     agents,
@@ -40,6 +40,7 @@ from agentsync.ops import (
     edits,
     feed,
     install,
+    locks,
     mail,
     requests,
     running,
@@ -219,8 +220,8 @@ def _talk(ada: Player, bob: Player, cleo: Player) -> None:
     bob.locks("src/form.py")
     requests.request(ada.session, "src/form.py", "two lines, then it is yours again")
     mail.send(ada.session, "all", "the endpoint takes JSON only")
-    want = waiting.Want(wants="locks", targets=(Wanted(scope="file", path="src/form.py"),), reason="the cookie")
-    place = waiting.join(cleo.session, want, 600, lambda *_: None, lambda *_: None)
+    wanted = Request(targets=(Target(scope="file", path="src/form.py"),), ttl_s=3600, reason="the cookie")
+    place = waiting.join(cleo.session, locks.in_turn(wanted), 600)
     assert isinstance(place, waiting.Place)
 
 

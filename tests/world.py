@@ -69,6 +69,8 @@ class Machine:
 
     def __init__(self) -> None:
         self.processes: dict[int, int] = {}
+        self.stopped: set[int] = set()
+        """Those that Ctrl-Z has stopped."""
         self.boot_id = "boot-1"
 
     def start(self, pid: int, at: int = 100) -> None:
@@ -104,7 +106,7 @@ class ManualRuntime(Runtime):
 
     def process(self, pid: int) -> Process | None:
         start = self.machine.processes.get(pid)
-        return None if start is None else Process(pid, start)
+        return None if start is None else Process(pid, start, pid in self.machine.stopped)
 
     def ancestors(self) -> Iterator[tuple[int, str]]:
         return iter(())

@@ -32,7 +32,7 @@ def _gc(context: Context, _options: argparse.Namespace) -> int:
     else:
         context.say(
             f"revision {done.revision}: {done.archived} events archived, {done.departed} records of the departed "
-            f"dropped, {done.orphans} left-over files removed"
+            f"dropped, {done.orphans} left-over files and {done.forgotten} old archives removed"
         )
     return 0
 

@@ -24,7 +24,12 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     )
     _add_targets(lock)
     lock.add_argument("--reason", help="why, for those who are refused")
-    lock.add_argument("--ttl", type=_minutes, metavar="MIN", help="minutes after your last sign of life (default 60)")
+    lock.add_argument(
+        "--ttl",
+        type=_minutes,
+        metavar="MIN",
+        help="minutes after your last sign of life (default 60, or what your lock has)",
+    )
     lock.add_argument("--shared", action="store_true", help="beside other shared locks")
     lock.add_argument("--task", metavar="ID", help="the task it is for")
     lock.add_argument("--everywhere", action="store_true", help="in all worktrees")

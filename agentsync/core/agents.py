@@ -86,16 +86,23 @@ def enrol(known: Agent | None, facts: Facts, stamp: Stamp) -> Agent:
     )
 
 
-def named(words: str, presences: Iterable[Presence]) -> Presence | None:
+def named(words: str, presences: Iterable[Presence], former: Agent | None = None) -> Presence | None:
     """Whom an id, else a name, means; None = nobody.
 
     Of several with one name, those who are gone do not count while another is there.
+
+    Args:
+        words: As typed.
+        presences: Who is on the board.
+        former: Who left it under this id, if somebody did; then who goes on in the same client is meant.
 
     Raises:
         NotFoundError: Several agents have this name.
     """
     there = list(presences)
     same = [p for p in there if p.agent.id == words] or [p for p in there if p.agent.name == words]
+    if not same and former is not None:
+        same = [p for p in there if same_client(former, p.agent)]
     same = [p for p in same if not p.is_gone] or same
     if len(same) > 1:
         ids = _listed(p.agent.id for p in same)

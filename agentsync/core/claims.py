@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Held, Presence
     from agentsync.core.locks import Blocked
-    from agentsync.core.records import Agent, Lock, Task
+    from agentsync.core.records import Agent, Lock, Task, Waiter
     from agentsync.core.tasks import Board
 
 CONSIDERED = 50
@@ -55,7 +55,8 @@ def claim(attempt: Attempt, request: Request | None = None, strict: bool = False
         claimed_at=attempt.stamp.now,
     )
     taken = changed(attempt, claimed, f"was taken over {by(me)}")
-    return replace(taken, locks=locked.locks, busy=locked.busy, writes=merged((*taken.writes, *locked.writes)))
+    writes = merged((*taken.writes, *locked.writes))
+    return replace(taken, locks=locked.locks, busy=locked.busy, waiting=locked.waiting, writes=writes)
 
 
 def _obstacle(attempt: Attempt) -> Refused | None:
@@ -72,14 +73,15 @@ def _obstacle(attempt: Attempt) -> Refused | None:
 
 
 def _lock_files(attempt: Attempt, request: Request | None, strict: bool) -> Changed | Conflict:
-    """The locks that go with a claim: all or none if `strict`, else those that are free."""
+    """The locks that go with a claim: all or none if `strict`, else those that nobody has or is in line for."""
     granted: list[Lock] = []
     busy: list[Blocked] = []
+    waiting: list[Waiter] = []
     writes: list[Write] = []
     wanted = request.targets if request is not None else ()
     for targets in [wanted] if strict and wanted else [(target,) for target in wanted]:
         assert request is not None
-        decision = locks.decide(attempt.board, attempt.me, replace(request, targets=targets), attempt.stamp)
+        decision = _decide(attempt.board, attempt.me, replace(request, targets=targets), attempt.stamp)
         if isinstance(decision, Granted):
             granted += decision.locks
             writes += decision.writes
@@ -87,8 +89,16 @@ def _lock_files(attempt: Attempt, request: Request | None, strict: bool) -> Chan
             return decision
         else:
             busy += decision.blocked
-    task = attempt.task
-    return Changed(task=task, before=task, locks=tuple(granted), busy=tuple(busy), writes=merged(writes))
+            waiting += decision.waiting
+    task, in_line = attempt.task, tuple(dict.fromkeys(waiting))
+    found = Changed(task=task, before=task, locks=tuple(granted), busy=tuple(busy), waiting=in_line)
+    return replace(found, writes=merged(writes))
+
+
+def _decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted | Conflict:
+    from agentsync.core import queue  # 1 ms, and most claims lock nothing
+
+    return queue.decide(board, board.line(), me, request, stamp)
 
 
 def claim_next(
@@ -114,7 +124,7 @@ def claim_next(
 
 
 def _is_free(board: Board, me: Agent, request: Request, stamp: Stamp) -> bool:
-    return isinstance(locks.decide(board, me, request, stamp), Granted)
+    return isinstance(_decide(board, me, request, stamp), Granted)
 
 
 def handoff(attempt: Attempt, to: Presence) -> Changed | Refused:

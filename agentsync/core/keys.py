@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from agentsync.core.paths import encode, encode_target
+from agentsync.core.paths import decode, encode, encode_target, overlap, plain_target, target_at
 
 if TYPE_CHECKING:
     from agentsync.core.paths import Target
@@ -145,6 +145,28 @@ def exclusive_lock(target: Target) -> str:
     """The key of an exclusive lock on `target`."""
     drawer = drawer_of(target.scope, "exclusive")
     return f"{lock_home(target.worktree, target.everywhere)}{drawer}{encode_target(target.scope, target.path)}.json"
+
+
+def home_of(key: str) -> str:
+    """The `lock_home` that a lock's key begins with."""
+    parts = key.split("/")
+    return f"locks/worktrees/{parts[2]}/" if parts[1] == "worktrees" and len(parts) > 3 else "locks/"
+
+
+def overlaps(key: str, target: Target) -> bool:
+    """Whether the lock at a key, of which the name is all that is left, overlapped a target, in whatever worktree."""
+    folder, _, name = key.rpartition("/")
+    if not folder.startswith("locks"):
+        return False
+    stem = name.removesuffix(".json")
+    if folder.endswith("/shared"):
+        stem = stem.rpartition("~")[0]
+    path = decode(stem)
+    if path is None:
+        return stem == encode_target(target.scope, target.path)  # a hash
+    if folder.endswith(("/globs", "/shared")) or stem.startswith("@"):
+        return overlap(target_at(path, None), target)
+    return overlap(plain_target(path), target)
 
 
 def drawer_of(scope: str, mode: Mode) -> Drawer:

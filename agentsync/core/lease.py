@@ -19,8 +19,8 @@ Status = Literal["active", "idle", "stale", "offline", "dead"]
 """As people see it; in records and JSON a dead agent is offline."""
 
 
-Life = Literal["alive", "dead", "unknown"]
-"""What is known of a process: proof of life, proof of death, or neither."""
+Life = Literal["alive", "stopped", "dead", "unknown"]
+"""What is known of a process: proof of life, proof of death, or neither. Only who waits is ever `stopped` (Ctrl-Z)."""
 
 
 class Presence(Struct, frozen=True, gc=False):

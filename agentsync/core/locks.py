@@ -43,6 +43,8 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
 
     targets: tuple[Target, ...]
     ttl_s: int
+    may_shorten: bool = False
+    """Whether this time was asked for; if not, a longer one that a lock of the caller's own has is kept."""
     mode: Mode = "exclusive"
     reason: str | None = None
     task: str | None = None
@@ -150,6 +152,7 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
     """
     live = [held.lock for held in own if held.live]
     kept = next((lock for lock in live if lock.everywhere == target.everywhere), next(iter(live), None))
+    ttl_s = request.ttl_s if kept is None or request.may_shorten else max(request.ttl_s, kept.ttl_s)
     lock = Lock(
         path=target.path,
         scope=target.scope,
@@ -166,8 +169,8 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
         worktree=target.worktree,
         branch=me.branch,
         acquired_at=stamp.now,
-        expires_at=stamp.now + timedelta(seconds=request.ttl_s),
-        ttl_s=request.ttl_s,
+        expires_at=stamp.now + timedelta(seconds=ttl_s),
+        ttl_s=ttl_s,
     )
     if kept is None:
         return lock

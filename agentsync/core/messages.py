@@ -111,11 +111,19 @@ def is_announcement(message: Message) -> bool:
 
 
 # ---------------------------------------------------------------- sending
-def recipients(to: str, presences: Sequence[Presence], me: Agent) -> tuple[str, tuple[Agent, ...]]:
+def recipients(
+    to: str, presences: Sequence[Presence], me: Agent, former: Agent | None = None
+) -> tuple[str, tuple[Agent, ...]]:
     """Who is meant: `all`, else an id, else a name, else a role, in this order.
 
     Nobody can be called `all`, so no name takes what is for everybody. Of several with one name, those who are gone do
-    not count while another is there.
+    not count while another is there. The id of a session that `/clear` ended means its successor.
+
+    Args:
+        to: As typed.
+        presences: Who is on the board.
+        me: Who asks.
+        former: Who left it under this id, if somebody did.
 
     Returns:
         The address as it is recorded, and the readers; none when nobody else is there to hear a broadcast.
@@ -126,7 +134,7 @@ def recipients(to: str, presences: Sequence[Presence], me: Agent) -> tuple[str, 
     others = tuple(presence.agent for presence in presences if presence.agent.id != me.id)
     if to == ALL:
         return ALL, others
-    found = agents.named(to, presences)
+    found = agents.named(to, presences, former)
     if found is not None:
         return found.agent.id, (found.agent,)
     role = to.casefold()

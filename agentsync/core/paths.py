@@ -136,3 +136,16 @@ def reach_overlap(a: Target, b: Target) -> bool:
 def target_of(lock: Lock) -> Target:
     """What a lock protects."""
     return Target(scope=lock.scope, path=lock.path, worktree=lock.worktree, everywhere=lock.everywhere)
+
+
+def plain_target(path: str) -> Target:
+    """A file or directory; what looks like a pattern is none."""
+    return Target(scope="dir" if path.endswith("/") else "file", path=path)
+
+
+def target_at(path: str, worktree: str | None) -> Target:
+    """What a path on the board means: a resource, a directory, a pattern or a file."""
+    if path.startswith("@") and "/" not in path:
+        return Target(scope="resource", path=path)
+    scope: Scope = "dir" if path.endswith("/") else "glob" if looks_like_glob(path) else "file"
+    return Target(scope=scope, path=path, worktree=None if path.startswith("/") else worktree)

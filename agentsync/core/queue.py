@@ -96,7 +96,7 @@ def _meet(a: Waiter, b: Waiter, all_worktrees: bool) -> Target | None:
 
 
 def is_live(waiter: Waiter, seen: datetime, life: Life, agent: Presence | None, now: datetime) -> bool:
-    """Whether somebody is there who will take what it waits for.
+    """Whether somebody is there who waits, and will take it once it goes on, if it was stopped.
 
     Args:
         waiter: The record.
@@ -109,7 +109,7 @@ def is_live(waiter: Waiter, seen: datetime, life: Life, agent: Presence | None, 
         return False
     if agent is None or agent.ended or agent.status == "dead":
         return False
-    return life == "alive" or (life == "unknown" and now - max(seen, waiter.created_at) < SILENCE)
+    return life in ("alive", "stopped") or (life == "unknown" and now - max(seen, waiter.created_at) < SILENCE)
 
 
 def wanted(target: Target) -> Wanted:
@@ -261,7 +261,7 @@ def lapsed(queue: Iterable[tuple[str, Waiter, bool]], present: Collection[str], 
     """What compaction clears: waiters nobody is behind, requests of agents that left, and those of yesterday.
 
     Args:
-        queue: Keys and records, and whether somebody is in line with them.
+        queue: Keys and records, and whether somebody is behind them.
         present: Ids of the agents on the board.
         now: The time.
     """

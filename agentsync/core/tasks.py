@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agentsync.core import keys, locks
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
 from agentsync.core.lease import has_left
-from agentsync.core.paths import Target, is_valid_id, looks_like_glob
+from agentsync.core.paths import Target, is_valid_id, target_at
 from agentsync.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Held, Presence
     from agentsync.core.locks import Blocked
-    from agentsync.core.records import Agent, Lock, Progress, Scope, Task
+    from agentsync.core.records import Agent, Lock, Progress, Task, Waiter
 
 Verb = Literal["claim", "complete", "block", "release", "reopen", "cancel", "checkpoint", "handoff", "note", "edit"]
 
@@ -81,6 +81,10 @@ class Board(locks.Board, Protocol):
         """All agents on the board."""
         ...
 
+    def past_agent(self, agent_id: str) -> Agent | None:
+        """Who left the board under this id."""
+        ...
+
     def tasks(self) -> list[Task]:
         """All tasks."""
         ...
@@ -91,6 +95,10 @@ class Board(locks.Board, Protocol):
 
     def locks(self) -> list[Held]:
         """All locks."""
+        ...
+
+    def line(self) -> list[Waiter]:
+        """Everybody who is in line for something."""
         ...
 
 
@@ -116,6 +124,8 @@ class Changed(Struct, frozen=True, kw_only=True, gc=False):
     """Locks that came with it."""
     busy: tuple[Blocked, ...] = ()
     """Its files that could not be had, and who has them."""
+    waiting: tuple[Waiter, ...] = ()
+    """Who is in line for files of it that could therefore not be had."""
     writes: tuple[Write, ...] = ()
 
 
@@ -212,14 +222,6 @@ def outdated(tasks: Sequence[Task]) -> tuple[Write, ...]:
 def targets(task: Task, worktree: str | None) -> tuple[Target, ...]:
     """What its files are as locks in a worktree."""
     return tuple(target_at(path, worktree) for path in task.files)
-
-
-def target_at(path: str, worktree: str | None) -> Target:
-    """What a path on the board means: a resource, a directory, a pattern or a file."""
-    if path.startswith("@") and "/" not in path:
-        return Target(scope="resource", path=path)
-    scope: Scope = "dir" if path.endswith("/") else "glob" if looks_like_glob(path) else "file"
-    return Target(scope=scope, path=path, worktree=None if path.startswith("/") else worktree)
 
 
 # ---------------------------------------------------------------- rules

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -12,12 +14,13 @@ from agentsync.core.changes import Drop, Put, Stamp, Write
 from agentsync.core.paths import Target, reach_overlap, target_of
 from agentsync.core.records import Agent, Lock
 from agentsync.ops import identity
-from agentsync.store import activity
+from agentsync.store import activity, log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from agentsync.core.lease import Presence
+    from agentsync.core.records import Event
     from agentsync.ops.session import Session
     from agentsync.store.state import State
     from agentsync.store.store import Transaction
@@ -147,6 +150,10 @@ def _catch_up(session: Session, tx: Transaction, others: list[Presence]) -> list
             lock = agents.lock_for_edit(presence.agent, target, min(edit.at, stamp.now), ttl, stamp)
             if not any(locks.conflicting(lock, other) for other in taken.values()):
                 taken[keys.lock(lock)] = lock
+    if taken:
+        oldest = min(lock.acquired_at for lock in taken.values())
+        since = list(takewhile(lambda event: event.at >= oldest, log.backwards(session.store.files)))
+        taken = {key: lock for key, lock in taken.items() if not _was_let_go(lock, since)}
     return [Put(key, lock) for key, lock in taken.items()]
 
 
@@ -157,6 +164,18 @@ def is_own(session: Session) -> bool:
     if found is None or own is None or found.agent.boot_id != session.runtime.boot_id:
         return False
     return (found.agent.pid, found.agent.pid_start) == (own.pid, own.start)
+
+
+def _was_let_go(edit: Lock, events: Iterable[Event]) -> bool:
+    """Whether the editor let go of the file after it had edited it, or was made to."""
+    target, home = target_of(edit), keys.home_of(keys.lock(edit))
+    return any(
+        change.drop is not None and keys.overlaps(change.drop, target) and keys.home_of(change.drop) == home
+        for event in events
+        if event.actor == edit.holder or event.verb == "force-unlock"
+        if event.at >= edit.acquired_at + timedelta(seconds=1)  # the gate reports in whole seconds
+        for change in event.changes
+    )
 
 
 def end(session: Session, release_all: bool, continues: bool = False) -> tuple[Lock, ...]:

@@ -10,6 +10,7 @@ from agentsync.errors import AgentSyncError
 from agentsync.ops import answering, care, commands
 from agentsync.ops.findings import Finding
 from agentsync.store import inspect
+from agentsync.store.locate import lost_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +57,10 @@ def _location(session: Session) -> Iterator[Finding]:
         yield Finding(check="location", level="problem", message=error.message, fix=error.hint)
     where = f"{place.state}" + (f", seen from worktree {place.worktree}" if place.worktree else "")
     yield Finding(check="location", level="ok", message=where)
+    if (git_dir := lost_tree(place.base)) is not None:
+        message = f"{git_dir} does not say where its main working tree is: its worktrees have another board than that"
+        fix = 'in the main working tree: git config core.worktree "$PWD"'
+        yield Finding(check="location", level="problem", message=message, fix=fix)
     mode = os.stat(place.state).st_mode & 0o777
     if mode & 0o077:
         fix = f"chmod 700 {place.state}"

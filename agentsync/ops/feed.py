@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from agentsync.core.paths import Target, decode, encode_target, overlap, target_of
+from agentsync.core import keys
+from agentsync.core.paths import Target, overlap, target_at, target_of
 from agentsync.core.records import Lock, Record, Task
 from agentsync.errors import DamagedRecordError, NewerRecordError, UsageError
 from agentsync.ops import agents
@@ -104,31 +105,11 @@ def concerning(session: Session, path: str) -> tuple[Session, Target, Callable[[
 
 def concerns(event: Event, target: Target) -> bool:
     """Whether an event changed a lock on a path, or says that it is about it."""
-    from agentsync.core.tasks import target_at
-
     return (
-        any(_meets(change.drop, target) for change in event.changes if change.drop is not None)
+        any(keys.overlaps(change.drop, target) for change in event.changes if change.drop is not None)
         or any(overlap(target_of(lock), target) for lock in _locks_put(event))
         or any(path == target.path or overlap(target_at(path, None), target) for path in event.paths)
     )
-
-
-def _meets(key: str, target: Target) -> bool:
-    """Whether a lock that was dropped overlapped a target; its name is all that is left of it."""
-    from agentsync.core.tasks import target_at
-
-    folder, _, name = key.rpartition("/")
-    if not folder.startswith("locks"):
-        return False
-    stem = name.removesuffix(".json")
-    if folder.endswith("/shared"):
-        stem = stem.rpartition("~")[0]
-    path = decode(stem)
-    if path is None:
-        return stem == encode_target(target.scope, target.path)  # a hash
-    if folder.endswith(("/globs", "/shared")) or stem.startswith("@"):
-        return overlap(target_at(path, None), target)
-    return overlap(Target(scope="dir" if path.endswith("/") else "file", path=path), target)
 
 
 def _locks_put(event: Event) -> Iterator[Lock]:

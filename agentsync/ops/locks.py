@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agentsync.core.paths import Target
     from agentsync.core.records import Agent, Event, Lock, Waiter
     from agentsync.ops.session import Session
+    from agentsync.ops.waiting import Want
     from agentsync.store.state import State
     from agentsync.store.store import Transaction
 
@@ -54,7 +55,8 @@ def lock(
         paths: As typed, relative to the working directory; `@name` is a resource.
         resources: Names of resources.
         shared: Whether others may hold shared leases beside.
-        ttl_minutes: Minutes that the lock lasts after the holder's last sign of life; None = the team's setting.
+        ttl_minutes: Minutes that the lock lasts after the holder's last sign of life; None = the team's setting,
+            or what the lock has, if that is more.
         reason: Why, for those who are refused.
         task: The task it is for.
         everywhere: Whether it binds in all worktrees.
@@ -80,6 +82,7 @@ def lock(
         targets=targets,
         mode="shared" if shared else "exclusive",
         ttl_s=(ttl_minutes or config.ttl_minutes) * 60,
+        may_shorten=ttl_minutes is not None,
         reason=reason,
         task=task,
         all_worktrees=config.worktrees == "deny",
@@ -112,13 +115,7 @@ def take_in_turn(session: Session, request: Request, seconds: float, priority: i
     from agentsync.core import queue
     from agentsync.ops import waiting
 
-    def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
-        decision = locks.decide(state, me, request, stamp)
-        return decision if isinstance(decision, Granted) else None
-
-    missing = queue.missing(session.store.state(), session.me.id, request)
-    want = waiting.Want(wants="locks", targets=missing, mode=request.mode, reason=request.reason, priority=priority)
-    outcome = waiting.wait(session, want, seconds, decide, commit_grant)
+    outcome = waiting.wait(session, in_turn(request, priority), seconds)
     if isinstance(outcome, Granted):
         return outcome
     state = session.store.state()
@@ -126,6 +123,17 @@ def take_in_turn(session: Session, request: Request, seconds: float, priority: i
     in_the_way = known and queue.decide(state, state.line(), known.agent, request, Stamp(state.now, 0, ""))
     found = in_the_way if isinstance(in_the_way, Conflict) else Conflict(blocked=())  # just now it has become free
     return replace(found, cycle=outcome.cycle)
+
+
+def in_turn(request: Request, priority: int = 0) -> Want[Granted]:
+    """A request as something to stand in line for."""
+    from agentsync.ops import waiting
+
+    def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
+        decision = locks.decide(state, me, request, stamp)
+        return decision if isinstance(decision, Granted) else None
+
+    return waiting.Want(request=request, priority=priority, decide=decide, commit=commit_grant)
 
 
 def commit_grant(tx: Transaction, me: Agent, granted: Granted, left: tuple[Write, ...]) -> None:

@@ -54,6 +54,8 @@ class Standing(Struct, frozen=True, kw_only=True, gc=False):
     waiter: Waiter
     live: bool
     """Whether somebody is in line with it; never true of a request."""
+    stopped: bool = False
+    """Whether it is skipped because its process was stopped (Ctrl-Z), and keeps its place."""
     behind: tuple[Link, ...]
     """Whom it waits for."""
 
@@ -160,12 +162,16 @@ def listing(session: Session) -> list[Standing]:
     """Who is in line, first come first, then the requests; each with those it waits for."""
     state = session.store.state()
     everywhere = session.store.config.worktrees == "deny"
-    found = [(waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
-    line = [waiter for waiter, live in found if live]
-    found.sort(key=lambda pair: (pair[0].wants == "release", queue.order(pair[0])))
+    found = sorted(state.queue(), key=lambda pair: (pair[1].wants == "release", queue.order(pair[1])))
+    line = state.line()
     return [
-        Standing(waiter=waiter, live=live, behind=tuple(queue.links(state, line, waiter, everywhere)))
-        for waiter, live in found
+        Standing(
+            waiter=waiter,
+            live=waiter in line,
+            stopped=waiter not in line and state.is_there(key, waiter),
+            behind=tuple(queue.links(state, line, waiter, everywhere)),
+        )
+        for key, waiter in found
     ]
 
 

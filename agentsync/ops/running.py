@@ -157,9 +157,8 @@ def hold(
         decision = held.decide(state, stamp, me)
         return decision if isinstance(decision, Granted) else None
 
-    missing = tuple(map(queue.wanted, targets))
-    want = waiting.Want(wants="locks", targets=missing, mode=request.mode, reason=reason, priority=priority)
-    outcome = waiting.wait(session, want, wait or 0, granted, held.commit)
+    want = waiting.Want(request=request, priority=priority, decide=granted, commit=held.commit)
+    outcome = waiting.wait(session, want, wait or 0)
     if isinstance(outcome, Granted):
         return held
     state = session.store.state()

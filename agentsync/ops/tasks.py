@@ -243,7 +243,7 @@ def claim_next(session: Session, *, lock: bool = False, wait: float = 0, priorit
     def commit(tx: Transaction, me: Agent, changed: Changed, leaving: tuple[Write, ...]) -> None:
         _commit(tx, me, "claim", replace(changed, writes=(*changed.writes, *leaving)))
 
-    outcome = waiting.wait(session, waiting.Want(wants="task", priority=priority), wait, decide, commit)
+    outcome = waiting.wait(session, waiting.Want(priority=priority, decide=decide, commit=commit), wait)
     return None if isinstance(outcome, waiting.GaveUp) else outcome
 
 
@@ -276,7 +276,7 @@ def handoff(session: Session, words: str, to: str, *, force: bool = False) -> Ch
 
     def decide(attempt: Attempt) -> Changed | Refused:
         there = attempt.board.presences()
-        heir = named(to, there)
+        heir = named(to, there, attempt.board.past_agent(to))
         if heir is None:
             raise nobody(to, (presence.agent for presence in there))
         return claims.handoff(attempt, heir)

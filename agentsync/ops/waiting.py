@@ -23,10 +23,10 @@ from agentsync.ops import agents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Literal
 
+    from agentsync.core.locks import Request
     from agentsync.core.queue import Link
-    from agentsync.core.records import Agent, Mode, Wanted
+    from agentsync.core.records import Agent, Wanted
     from agentsync.ops.session import Session
     from agentsync.store.state import State
     from agentsync.store.store import Transaction
@@ -49,14 +49,18 @@ BEAT = timedelta(seconds=10)
 """Between two signs of life of somebody who waits."""
 
 
-class Want(Struct, frozen=True, kw_only=True, gc=False):
-    """What somebody waits for."""
+class Want(Struct, Generic[T], frozen=True, kw_only=True, gc=False):
+    """What somebody waits for, and how it is had."""
 
-    wants: Literal["locks", "task"]
-    targets: tuple[Wanted, ...] = ()
-    mode: Mode = "exclusive"
-    reason: str | None = None
+    request: Request | None = None
+    """The locks that are wanted; None = a task, whichever."""
     priority: int = 0
+    decide: Decide[T]
+    commit: Commit[T]
+
+    def missing(self, state: State, agent_id: str) -> tuple[Wanted, ...]:
+        """What one must stand in line for: the targets that one does not hold now."""
+        return queue.missing(state, agent_id, self.request) if self.request is not None else ()
 
 
 class GaveUp(Struct, frozen=True, gc=False):
@@ -66,21 +70,19 @@ class GaveUp(Struct, frozen=True, gc=False):
     """Not empty: waiting would have closed this circle, so it never began."""
 
 
-def wait(session: Session, want: Want, seconds: float, decide: Decide[T], commit: Commit[T]) -> T | GaveUp:
+def wait(session: Session, want: Want[T], seconds: float) -> T | GaveUp:
     """Take something as soon as it is one's turn.
 
     Args:
         session: Whose.
-        want: What stands in the queue.
+        want: What.
         seconds: How long to wait; 0 = only try, `FOREVER`.
-        decide: Whether it can be had, and the outcome.
-        commit: Makes the outcome happen.
 
     Raises:
         GaveUpError: The place in line was lost: the session has ended, or the state was deleted.
         UsageError: The time or the priority cannot be used.
     """
-    place = join(session, want, seconds, decide, commit)
+    place = join(session, want, seconds)
     if not isinstance(place, Place):
         return place
     try:
@@ -101,7 +103,7 @@ def wait(session: Session, want: Want, seconds: float, decide: Decide[T], commit
             pass  # what was said before counts; when this process ends, others skip whom they can prove dead
 
 
-def join(session: Session, want: Want, seconds: float, decide: Decide[T], commit: Commit[T]) -> T | GaveUp | Place[T]:
+def join(session: Session, want: Want[T], seconds: float) -> T | GaveUp | Place[T]:
     """Take it at once if nobody is ahead, else stand in line. The arguments are those of `wait`."""
     if not 0 <= seconds <= MAX_SECONDS and seconds != FOREVER:
         raise UsageError(f"{seconds} seconds cannot be waited", f"give 0 to {MAX_SECONDS}, or none for no limit")
@@ -111,15 +113,16 @@ def join(session: Session, want: Want, seconds: float, decide: Decide[T], commit
     everywhere = store.config.worktrees == "deny"
     with store.transaction(session.me.id, session.timeout) as tx:
         me = agents.ensure(session, tx)
+        missing = tx.ask(lambda state, _: want.missing(state, me.id))  # under the guard: till then it may be lost
         stamp, process = tx.stamp, runtime.process(runtime.pid)
         waiter = Waiter(
             id=f"w-{stamp.revision}",
-            wants=want.wants,
+            wants="task" if want.request is None else "locks",
             agent=me.id,
             agent_name=me.name,
-            targets=want.targets,
-            mode=want.mode,
-            reason=want.reason,
+            targets=missing,
+            mode=want.request.mode if want.request else "exclusive",
+            reason=want.request.reason if want.request else None,
             priority=want.priority,
             created_at=stamp.now,
             until=None if seconds == FOREVER else stamp.now + timedelta(seconds=seconds),
@@ -130,9 +133,9 @@ def join(session: Session, want: Want, seconds: float, decide: Decide[T], commit
         )
         line = tx.ask(lambda state, _: state.line())
         if not queue.ahead(line, waiter, everywhere):
-            outcome = tx.ask(lambda state, stamp: decide(state, stamp, me))
+            outcome = tx.ask(lambda state, stamp: want.decide(state, stamp, me))
             if outcome is not None:
-                commit(tx, me, outcome, gone(tx.state))
+                want.commit(tx, me, outcome, gone(tx.state))
                 return outcome
         circle = tx.ask(lambda state, _: queue.cycle(state, [*line, waiter], me.id, everywhere))
         if circle or seconds == 0:
@@ -140,28 +143,27 @@ def join(session: Session, want: Want, seconds: float, decide: Decide[T], commit
         revision = tx.stamp.revision  # a repair may have come in between
         waiter = replace(waiter, id=f"w-{revision}")
         key = keys.waiter(revision, me.id)
-        what = ", ".join(wanted.path for wanted in want.targets) or "a task"
+        what = ", ".join(wanted.path for wanted in missing) or "a task"
         summary = f"{me.name} ({me.id}) waits for {what}"
         tx.commit("wait", summary, [Put(key, waiter), *gone(tx.state)])
-        return Place(session, key, waiter, decide, commit)
+        return Place(session, key, waiter, want)
 
 
 def gone(state: State) -> tuple[Write, ...]:
     """Drops the records of those who left the line without a word. Whoever has the guard for a lock does that."""
     return tuple(
-        Drop(key) for key, waiter in state.queue() if waiter.wants != "release" and not state.is_in_line(key, waiter)
+        Drop(key) for key, waiter in state.queue() if waiter.wants != "release" and not state.is_there(key, waiter)
     )
 
 
 class Place(Generic[T]):
     """A place in line, from the event that laid the record until the one that drops it."""
 
-    def __init__(self, session: Session, key: str, waiter: Waiter, decide: Decide[T], commit: Commit[T]) -> None:
+    def __init__(self, session: Session, key: str, waiter: Waiter, want: Want[T]) -> None:
         self.key = key
         self.waiter = waiter
         self._session = session
-        self._decide = decide
-        self._commit = commit
+        self._want = want
         self._everywhere = session.store.config.worktrees == "deny"
         self._known: dict[str, Waiter] = {}
         self._beaten = waiter.created_at
@@ -220,7 +222,7 @@ class Place(Generic[T]):
         others = queue.ahead(known.values(), self.waiter, self._everywhere)
         if any(state.is_in_line(names[other.id], other) for other in others):
             return False
-        return self._decide(state, Stamp(state.now, 0, ""), presence.agent) is not None
+        return self._want.decide(state, Stamp(state.now, 0, ""), presence.agent) is not None
 
     def _take(self) -> T | GaveUp | None:
         session = self._session
@@ -237,12 +239,14 @@ class Place(Generic[T]):
                     return GaveUp()  # somebody else saw it first
                 raise _lost("its record is gone")
             present = [waiter for key, waiter in line.items() if tx.state.is_in_line(key, waiter)]
-            if queue.ahead(present, self.waiter, self._everywhere):
+            missing = tx.ask(lambda state, _: self._want.missing(state, me.agent.id))
+            # Not what the record says: what was lost since then is not taken over the heads of those in line for it.
+            if queue.ahead(present, replace(self.waiter, targets=missing), self._everywhere):
                 return None
-            outcome = tx.ask(lambda state, stamp: self._decide(state, stamp, me.agent))
+            outcome = tx.ask(lambda state, stamp: self._want.decide(state, stamp, me.agent))
             if outcome is not None:
                 leaving = dict.fromkeys((self._drop, *gone(tx.state)))
-                self._commit(tx, me.agent, outcome, tuple(leaving))
+                self._want.commit(tx, me.agent, outcome, tuple(leaving))
             return outcome
 
 

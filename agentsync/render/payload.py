@@ -66,9 +66,10 @@ def task(seen: Seen) -> dict[str, Any]:
 
 
 def changed(outcome: Changed) -> dict[str, Any]:
-    """The task as it is now; the locks that came with it, those that could not be had, and what became ready."""
+    """The task as it is now; the locks that came with it, which could not be had and why, and what became ready."""
     record: dict[str, Any] = msgspec.to_builtins(outcome.task)
-    came = {"locks": outcome.locks, "busy": [b.held.lock for b in outcome.busy], "ready": outcome.ready}
+    busy = [blocked.held.lock for blocked in outcome.busy]
+    came = {"locks": outcome.locks, "busy": busy, "waiting": outcome.waiting, "ready": outcome.ready}
     return {**record, **{name: list(found) for name, found in came.items() if found}}
 
 
@@ -129,6 +130,7 @@ def refused(message: str, hint: str, conflict: Conflict, code: int) -> dict[str,
 
 
 def place(answer: Standing) -> dict[str, Any]:
-    """One entry of `queue --json`: the record, whether somebody is behind it, and whom it waits for."""
+    """One entry of `queue --json`: the record, whether somebody is in line with it, and whom it waits for."""
     record: dict[str, Any] = msgspec.to_builtins(answer.waiter)
-    return {**record, "live": answer.live, "behind": list(answer.behind)}
+    stopped = {"stopped": True} if answer.stopped else {}
+    return {**record, "live": answer.live, **stopped, "behind": list(answer.behind)}

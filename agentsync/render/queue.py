@@ -62,7 +62,7 @@ def rows(places: Sequence[Standing], now: datetime) -> list[str]:
         else:
             priority = f", priority {waiter.priority}" if waiter.priority else ""
             until = f", until {clock(waiter.until, now)}" if waiter.until else ""
-            gone = "" if place.live else " (gone)"
+            gone = "" if place.live else " (stopped)" if place.stopped else " (gone)"
             who = f"{_who(waiter.agent_name, waiter.agent)}{gone}"
             lines.append(f"{who} waits for {_what(waiter)}, {since}{priority}{until}")
         if waiter.reason:

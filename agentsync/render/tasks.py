@@ -83,6 +83,10 @@ def claimed(outcome: Changed, now: datetime) -> list[str]:
     if outcome.locks:
         lines.append(f"locked: {_some([shorten_path(lock.path) for lock in outcome.locks])}")
     lines += [f"not locked: {sentence(blocked, now)}" for blocked in outcome.busy[:_LISTED]]
+    if outcome.waiting:
+        from agentsync.render.queue import standing
+
+        lines += [f"not locked: {line}" for line in standing(outcome.waiting, now)]
     return lines
 
 

@@ -33,6 +33,14 @@ ROOM_FILES = 8
 ORPHAN_S = 3600.0
 """Age in seconds after which a file in `tmp/` belongs to nobody."""
 
+ARCHIVE_BYTES = 1 << 28
+"""All archives together: beyond it the oldest go."""
+
+ARCHIVE_DAYS = 365
+"""Age of an archive at which it goes, but for the newest `ARCHIVE_KEPT_BYTES`, which no wrong clock can take away."""
+
+ARCHIVE_KEPT_BYTES = 1 << 24
+
 ACTIVITY_BYTES = 1 << 18
 """An activity file beyond this size is cut to its newer half."""
 
@@ -46,6 +54,8 @@ class Compacted(Struct, frozen=True, kw_only=True, gc=False):
     """Records of agents and locks dropped because nobody is behind them any more."""
     orphans: int
     """Files removed from `tmp/`."""
+    forgotten: int
+    """Archives removed because they are old, or the oldest of too many."""
     revision: int
 
 
@@ -57,13 +67,16 @@ def compact(store: Store, tx: Transaction) -> Compacted:
     archived = _fold(store, KEEP if _has_room(store) else KEEP_ON_FULL_DISK)
     departed = _sweep(store, tx)
     orphans = _clear_tmp(store)
+    forgotten = _forget(store)
     _trim_activity(store)
     watched.tidy(files, set(tx.state.agent_ids()))
     try:
         files.replace(files.write_temp(bytes(BALLAST_BYTES), sync=False), BALLAST)
     except OSError:
         store.warnings.append("the disk is too full for the ballast file; compaction will have less room next time")
-    return Compacted(archived=archived, departed=departed, orphans=orphans, revision=store.revision())
+    return Compacted(
+        archived=archived, departed=departed, orphans=orphans, forgotten=forgotten, revision=store.revision()
+    )
 
 
 def _sweep(store: Store, tx: Transaction) -> int:
@@ -72,7 +85,7 @@ def _sweep(store: Store, tx: Transaction) -> int:
     gone = agents.sweep(state.presences(), state.locks(), tx.stamp, state.newer)
     everywhere = state.config.worktrees == "deny"
     writes = queue.answered(state.queue(), queue.dropped(gone, state.locks()), gone, tx.stamp, everywhere)
-    line = [(key, waiter, state.is_in_line(key, waiter)) for key, waiter in state.queue()]
+    line = [(key, waiter, state.is_there(key, waiter)) for key, waiter in state.queue()]
     forgotten = agents.outdated(state.past_agents())
     old = (
         *messages.prune(state, set(state.agent_ids()), state.now),
@@ -149,19 +162,31 @@ def _one_line(data: bytes) -> bytes:
 
 
 def _clear_tmp(store: Store) -> int:
-    """Remove orphans, by the file system's own clock: a file made just now tells the time."""
-    files = store.files
-    probe = files.write_temp(b"", sync=False)
-    status = files.status(probe)
-    files.unlink(probe)
-    if status is None:
-        return 0
+    """Remove orphans."""
+    files, now = store.files, store.files.disk_time()
     removed = 0
     for name in files.names("tmp"):
         found = files.status(f"tmp/{name}")
-        if found is not None and status.st_mtime - found.st_mtime > ORPHAN_S:
+        if found is not None and now - found.st_mtime > ORPHAN_S:
             removed += files.unlink(f"tmp/{name}")
     return removed
+
+
+def _forget(store: Store) -> int:
+    """Remove the archives past their time, the oldest first. The newest stays: it may be what tells the head."""
+    files, now = store.files, store.files.disk_time()
+    together = 0
+    gone: list[str] = []
+    for number, (first, last) in enumerate(reversed(log.archives(files))):
+        key = keys.archive(first, last)
+        found = files.status(key)
+        if found is None:
+            continue
+        together += found.st_size
+        is_old = now - found.st_mtime > ARCHIVE_DAYS * 86400 and together > ARCHIVE_KEPT_BYTES
+        if number > 0 and (gone or is_old or together > ARCHIVE_BYTES):
+            gone.append(key)
+    return sum(files.unlink(key) for key in reversed(gone))
 
 
 def _trim_activity(store: Store) -> None:

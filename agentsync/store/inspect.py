@@ -163,10 +163,7 @@ def exclusion(store: Store) -> str | None:
 
 def clock_skew(store: Store) -> float:
     """Seconds by which the file system's clock is ahead of ours."""
-    probe = store.files.write_temp(b"", sync=False)
-    status = store.files.status(probe)
-    store.files.unlink(probe)
-    return (status.st_mtime - store.runtime.now().timestamp()) if status else 0.0
+    return store.files.disk_time() - store.runtime.now().timestamp()
 
 
 def future_event(store: Store) -> float:

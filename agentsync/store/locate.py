@@ -143,6 +143,22 @@ def _main_top(common_dir: str) -> str:
     return os.path.realpath(os.path.join(common_dir, worktree)) if worktree else common_dir
 
 
+def lost_tree(start: str) -> str | None:
+    """The git directory of a repository whose main working tree its linked ones cannot find, so each has its own board.
+
+    `git init --separate-git-dir` keeps the two apart, and only the tree knows of the other. Where no linked worktree
+    asks, nothing is lost: then None.
+    """
+    found = find_repository(start)
+    if found is None or found.git_dir == f"{found.top.rstrip('/')}/.git":
+        return None
+    common = found.main if found.worktree is not None else found.git_dir
+    if not os.path.isfile(f"{common}/HEAD") or config_value(common, "core", "bare") == "true":
+        return None
+    known = config_value(common, "core", "worktree") or config_value(common, "core", "worktree", "config.worktree")
+    return common if known is None and os.path.isdir(f"{common}/worktrees") else None
+
+
 def config_value(git_dir: str, section: str, name: str, file_name: str = "config") -> str | None:
     """A plain `name = value` of a `[section]` in a repository's config; includes are not followed."""
     try:

@@ -87,13 +87,13 @@ def since(files: Files, revision: int) -> Iterator[Event]:
         # Compaction publishes the archive before it unlinks, so what left the log is in the archive by now.
         where = _archives_of(files, wanted)
         if not where:
-            later = [r for r in revisions(files) if r > wanted]
-            if not later:
+            later = min((r for r in _known(files) if r > wanted), default=None)
+            if later is None:
                 return
             # There are newer ones, so this one was written: it is in the log, or else, by now, in the archive. Asked in
             # the other order it could be in neither answer.
             if files.status(keys.event(wanted)) is None and not _archives_of(files, wanted):
-                wanted = later[0]  # a gap: something removed files by hand; `doctor` says so
+                wanted = later  # older archives are not kept, or something removed files by hand; then `doctor` says so
             continue
         found = [event for event in _merged(files, where) if event.rev >= wanted]
         for event in found:
@@ -102,6 +102,11 @@ def since(files: Files, revision: int) -> Iterator[Event]:
         if not found:  # an archive holds less than its name says; the rest may be in the log
             end = where[-1][1]
             wanted = min((r for r in revisions(files) if wanted < r <= end), default=end + 1)
+
+
+def _known(files: Files) -> list[int]:
+    """Revisions of which a listing shows that they are there: those in the log, and the first of each archive."""
+    return [*revisions(files), *(first for first, _ in archives(files))]
 
 
 def _archives_of(files: Files, revision: int) -> list[tuple[int, int]]:

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from agentsync.core import keys, lease
-from agentsync.core.paths import Target, decode, encode, encode_target, looks_like_glob, overlap, parents
+from agentsync.core.paths import (
+    Target,
+    decode,
+    encode,
+    encode_target,
+    is_valid_id,
+    looks_like_glob,
+    overlap,
+    parents,
+    plain_target,
+)
 from agentsync.core.records import Agent, Decision, Installation, Lock, Message, Owner, Record, Task, Waiter
 from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileError
 from agentsync.store import codec
@@ -75,8 +85,8 @@ class State:
         return [found for agent_id in self.agent_ids() if (found := self.presence(agent_id)) is not None]
 
     def past_agent(self, agent_id: str) -> Agent | None:
-        """The record of an agent that has left."""
-        found = self._record(keys.past_agent(agent_id), Agent)
+        """The record of an agent that has left; None also for what is no id."""
+        found = self._record(keys.past_agent(agent_id), Agent) if is_valid_id(agent_id) else None
         return found[0] if found else None
 
     def past_agents(self) -> list[Agent]:
@@ -163,7 +173,7 @@ class State:
         as_pattern = is_globs or (is_shared and looks_like_glob(path))
         if as_pattern and overlap(Target(scope="glob", path=path), target):
             return True
-        return not is_globs and overlap(_as_target(path), target)
+        return not is_globs and overlap(plain_target(path), target)
 
     def _homes(self) -> list[str]:
         return ["locks/", *(f"locks/worktrees/{name}/" for name in sorted(self._files.names("locks/worktrees")))]
@@ -279,11 +289,18 @@ class State:
                 found.append((key, waiter))
         return found
 
+    def is_there(self, key: str, waiter: Waiter) -> bool:
+        """Whether somebody is behind a record of the queue, if only one who was stopped. If not, it can go."""
+        return self._is_there(key, waiter, self._life_of(waiter))
+
     def is_in_line(self, key: str, waiter: Waiter) -> bool:
-        """Whether somebody is behind a record of the queue."""
+        """Whether somebody is behind it who takes what it waits for. Others stand behind such only."""
+        life = self._life_of(waiter)
+        return life != "stopped" and self._is_there(key, waiter, life)
+
+    def _is_there(self, key: str, waiter: Waiter, life: Life) -> bool:
         from agentsync.core import queue
 
-        life = self._life_of(waiter)
         status = self._files.status(key) if life == "unknown" else None
         seen = _time(status.st_mtime) if status else waiter.created_at
         return queue.is_live(waiter, seen, life, self.presence(waiter.agent), self.now)
@@ -327,10 +344,6 @@ def _owner_of(name: str) -> tuple[str, str]:
     """Encoded path and holder of a shared lease, from its file name."""
     path, _, holder = name.removesuffix(".json").rpartition(_HOLDER_MARK)
     return path, holder
-
-
-def _as_target(path: str) -> Target:
-    return Target(scope="dir" if path.endswith("/") else "file", path=path)
 
 
 def _target(lock: Lock) -> Target:

@@ -24,7 +24,7 @@ import msgspec
 from agentsync.core import keys, policy
 from agentsync.core.changes import Put, Stamp, Write
 from agentsync.core.paths import is_valid_id
-from agentsync.core.records import KINDS, Agent, Change, Event, Format
+from agentsync.core.records import KINDS, Agent, Change, Event, Format, Waiter
 from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UnusableError, UsageError
 from agentsync.store import codec, log
 from agentsync.store.files import FULL, MAX_RECORD, Files
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Life
     from agentsync.core.policy import Config
-    from agentsync.core.records import Owner, Waiter
+    from agentsync.core.records import Owner
     from agentsync.runtime import Runtime
     from agentsync.store.locate import Place
 
@@ -125,7 +125,10 @@ class Store:
         return log.head(self.files, self._head)
 
     def _life_of(self, process: Agent | Waiter | Owner) -> Life:
-        return self.runtime.life_of(process.pid, process.pid_start, process.boot_id, process.pid_ns)
+        life = self.runtime.life_of(process.pid, process.pid_start, process.boot_id, process.pid_ns)
+        if life == "alive" and isinstance(process, Waiter) and self.runtime.is_stopped(process.pid or 0):
+            return "stopped"  # an agent whose client was stopped keeps its locks, so nobody needs to know
+        return life
 
     # ------------------------------------------------------------ writing
     @contextmanager

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli.test_commands import Shell, examples, help_of, is_error
+from lines import stand
 from world import make_repo
 
 from agentsync.cli.parser import build
+from agentsync.ops.session import open_session
 from agentsync.render.frame import CLOSE, OPEN
+from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,6 +182,21 @@ def test_a_claim_in_json_has_its_locks_and_who_is_in_the_way(shell: Shell) -> No
     assert (said.json["status"], said.json["kind"]) == ("in_progress", "task")
     assert [lock["path"] for lock in said.json["locks"]] == ["b.py"]
     assert [lock["holder"] for lock in said.json["busy"]] == ["bob"]
+
+
+def test_a_claim_names_who_is_in_line_for_its_files(shell: Shell) -> None:
+    shell.types("lock", "src/app.py", agent="bob")
+    stand(open_session(Runtime({"AGENT_SYNC_ID": "cleo"}, str(shell.root))), "src/app.py")
+    shell.types("unlock", "src/app.py", agent="bob")
+    shell.types("create-task", "T", "--file", "src/app.py")
+    said = shell.types("claim-task", "T", "--strict")
+    assert said.code == 3
+    assert "cleo (cleo) has been in line for src/app.py" in said.err
+    said = shell.types("claim-task", "T", "--lock")
+    assert (said.code, "locked: " in said.out.replace("not locked: ", "")) == (0, False)
+    assert "not locked: cleo (cleo) has been in line for src/app.py" in said.out
+    said = shell.types("claim-task", "T", "--lock", "--json")
+    assert [waiter["agent"] for waiter in said.json["waiting"]] == ["cleo"]
 
 
 def test_what_became_ready_is_in_the_answer(shell: Shell) -> None:

@@ -9,7 +9,7 @@ from agentsync.core import keys, lease
 from agentsync.core.changes import Drop, Put, Stamp
 from agentsync.core.lease import Held, Presence
 from agentsync.core.paths import overlap, target_of
-from agentsync.core.records import Agent, Lock, Message, Task
+from agentsync.core.records import Agent, Lock, Message, Task, Waiter
 from agentsync.core.tasks import Attempt
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ class Table:
     def presences(self) -> list[Presence]:
         return [found for name in sorted(self.status) if (found := self.presence(name))]
 
+    def past_agent(self, agent_id: str) -> Agent | None:
+        return None
+
     def tasks(self) -> list[Task]:
         found = [one for one in self.records.values() if isinstance(one, Task)]
         return sorted(found, key=lambda one: (one.created_at, one.id))
@@ -86,6 +89,9 @@ class Table:
 
     def touching(self, target: Target) -> list[Held]:
         return [held for held in self.locks() if overlap(target_of(held.lock), target)]
+
+    def line(self) -> list[Waiter]:
+        return [one for one in self.records.values() if isinstance(one, Waiter)]
 
     def at(self, target: Target) -> list[Held]:
         return [held for held in self.locks() if target_of(held.lock) == target]

@@ -289,7 +289,7 @@ def _looks(place: Place[Granted]) -> Act:
     """Somebody in line looks whether it is its turn, as the session that the schedule gives it."""
 
     def act(session: Session) -> object:
-        return Place(session, place.key, place.waiter, place._decide, place._commit).look()
+        return Place(session, place.key, place.waiter, place._want).look()
 
     return act
 
@@ -359,7 +359,7 @@ def test_one_gives_up_while_the_other_looks_and_the_other_is_granted_in_the_end(
     alice.unlocks("a")
 
     def leave(session: Session) -> object:
-        Place(session, first.key, first.waiter, first._decide, first._commit).leave()
+        Place(session, first.key, first.waiter, first._want).leave()
         return None
 
     def judge(world: World, results: list[object]) -> None:

@@ -12,8 +12,6 @@ from histories.models import GRANTED, NOTHING, REFUSED, Line
 from rounds import ROUNDS
 from world import make_repo
 
-from agentsync.core import locks as core
-from agentsync.core import queue
 from agentsync.core.locks import Granted, Request
 from agentsync.ops import locks, waiting
 from agentsync.ops.session import resolve_targets
@@ -22,8 +20,7 @@ from agentsync.ops.waiting import GaveUp, Place, Want
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from agentsync.core.changes import Stamp
-    from agentsync.core.records import Agent
+    from agentsync.core.records import Wanted
     from agentsync.store.state import State
 
 FILE = "src/app.py"
@@ -42,20 +39,13 @@ class Waiting(Hands):
 
     def stand(self, priority: int) -> str:
         session, targets = resolve_targets(self.session, [FILE])
-        request = Request(targets=targets, ttl_s=3600)
-
-        def decide(state: State, stamp: Stamp, me: Agent) -> Granted | None:
-            decision = core.decide(state, me, request, stamp)
-            return decision if isinstance(decision, Granted) else None
-
-        wanted = queue.missing(session.store.state(), session.me.id, request)
-        outcome = self.join(session, Want(wants="locks", targets=wanted, priority=priority), decide)
+        outcome = self.join(session, locks.in_turn(Request(targets=targets, ttl_s=3600), priority))
         self.place = outcome if isinstance(outcome, Place) else None
         assert not isinstance(outcome, GaveUp)
         return GRANTED if self.place is None else "waits"
 
-    def join(self, session: Any, want: Want, decide: Any) -> Any:
-        return waiting.join(session, want, 60, decide, locks.commit_grant)
+    def join(self, session: Any, want: Want[Granted]) -> Any:
+        return waiting.join(session, want, 60)
 
     def get(self, patience: float) -> str:
         assert self.place is not None
@@ -109,11 +99,18 @@ class PassesTheLine(Waiting):
         return (GRANTED, []) if isinstance(taken, Granted) else (REFUSED, [])
 
 
+class ForNothing(Want[Granted], frozen=True, kw_only=True, gc=False):
+    """Stands in line for nothing, and takes something."""
+
+    def missing(self, state: State, agent_id: str) -> tuple[Wanted, ...]:
+        return ()
+
+
 class WhoeverLooksFirst(Waiting):
     """Nobody looks who came first."""
 
-    def join(self, session: Any, want: Want, decide: Any) -> Any:
-        return super().join(session, Want(wants="locks", targets=(), priority=want.priority), decide)
+    def join(self, session: Any, want: Want[Granted]) -> Any:
+        return super().join(session, ForNothing(priority=want.priority, decide=want.decide, commit=want.commit))
 
 
 @pytest.mark.parametrize("hands", [PassesTheLine, WhoeverLooksFirst])

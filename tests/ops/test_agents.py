@@ -14,7 +14,7 @@ from agentsync.ops import agents, care, status
 from agentsync.store import activity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from world import Player
 
@@ -443,6 +443,55 @@ def test_a_third_catches_up_nothing_twice(world: World) -> None:
     before = tokens([alice])
     carol.registers()
     assert tokens([alice]) == before
+
+
+def _unlocks(alice: Player, _bob: Player) -> None:
+    alice.unlocks("src/app.py")
+
+
+def _unlocks_all(alice: Player, _bob: Player) -> None:
+    alice.unlocks(everything=True)
+
+
+def _locks_and_unlocks_more(alice: Player, _bob: Player) -> None:
+    alice.locks("src/")
+    alice.unlocks("src/app.py")
+    alice.unlocks("src/")
+
+
+def _is_forced(_alice: Player, bob: Player) -> None:
+    bob.unlocks("src/app.py", force=True)
+
+
+@pytest.mark.parametrize("lets_go", [_unlocks, _unlocks_all, _locks_and_unlocks_more, _is_forced])
+def test_what_was_let_go_of_after_the_edit_is_not_caught_up(
+    lets_go: Callable[[Player, Player], None], world: World
+) -> None:
+    alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    for player in (alice, bob):
+        player.registers()
+    assert alice.may_edit("src/app.py")
+    alice.has_edited("src/app.py")
+    world.clock.advance(seconds=2)
+    lets_go(alice, bob)
+    carol.registers()
+    assert alice.holds() == []
+    assert carol.may_edit("src/app.py")
+
+
+def test_what_is_edited_alone_after_it_was_let_go_of_is_caught_up(world: World) -> None:
+    alice, bob, carol = world.agent("alice"), world.agent("bob"), world.agent("carol")
+    for player in (alice, bob):
+        player.registers()
+    assert alice.may_edit("a.py")
+    alice.has_edited("a.py")
+    world.clock.advance(seconds=2)
+    alice.unlocks("a.py")
+    bob.ends(release_all=True)
+    world.clock.advance(seconds=2)
+    alice.has_edited("a.py")
+    carol.registers()
+    assert alice.holds() == ["a.py"]
 
 
 def test_torn_and_strange_lines_of_activity_are_skipped(world: World) -> None:

@@ -576,3 +576,25 @@ def test_put_is_what_the_store_writes(clinic: Clinic) -> None:
         assert record is not None
         tx.commit("x", "x", [Put(keys.agent("bob"), record.agent)])
     assert clinic.problems() == {}
+
+
+def test_worktrees_that_cannot_find_the_main_one_are_told_how_they_can(folder: Path) -> None:
+    tree, linked = folder / "tree", folder / "linked"
+    tree.mkdir()
+    git("init", "-q", f"--separate-git-dir={folder / 'kept.git'}", ".", cwd=tree)
+    git("commit", "-q", "--allow-empty", "-m", "first", cwd=tree)
+
+    def board(cwd: Path) -> tuple[str, list[Finding]]:
+        session = open_session(Runtime(env={"PATH": PATH, "AGENT_SYNC_ID": "alice"}, cwd=str(cwd)))
+        care.init(session)
+        return session.place.state, [found for found in examine(session) if found.level == "problem"]
+
+    assert board(tree)[1] == [], "with one working tree nothing is wrong"
+    git("worktree", "add", "-q", str(linked), cwd=tree)
+    (here, finding), (there, other) = ((state, found) for state, (found,) in map(board, (tree, linked)))
+    assert here != there
+    assert finding == other
+    assert "kept.git does not say where its main working tree is" in finding.message
+    subprocess.run(["sh", "-c", finding.fix.partition(": ")[2]], cwd=tree, check=True)
+    assert board(tree) == board(linked) == (here, [])
+    assert git("status", "--porcelain", cwd=linked) == ""

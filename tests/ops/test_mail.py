@@ -349,6 +349,33 @@ def test_a_new_session_of_a_client_inherits_what_the_old_one_was_not_told(world:
     check_replay(world.state)
 
 
+def test_mail_to_the_id_of_a_session_that_was_cleared_reaches_its_successor(world: World) -> None:
+    """Who answers it has only the id that stands in the message."""
+    first, second, third = (world.client(f"{n}1111111-1111-4111-8111-00000000aaa{n}", pid=4242) for n in range(3))
+    alice = world.agent("al")
+    alice.registers()
+    first.registers()
+    question = says(first, "al", "may I?")
+    for old, new in ((first, second), (second, third)):
+        old.ends(continues=True)
+        new.registers()
+    answer = mail.send(alice.session, first.id, "yes", reply_to=question.id)
+    assert (answer.to, waits_for(third)) == (third.id, ["yes"])
+    alice.makes("T")
+    alice.claims("T")
+    alice.does("handoff", "T", second.id)
+    assert third.works_on() == "T"
+
+
+@pytest.mark.parametrize("words", ["gone", "../gone", "past/gone"])
+def test_who_left_without_a_successor_is_nobody(words: str, world: World) -> None:
+    gone, alice = world.agent("gone"), world.agent("al")
+    gone.registers()
+    gone.ends()
+    with pytest.raises(NotFoundError):
+        says(alice, words, "anybody?")
+
+
 # ---------------------------------------------------------------- staying small
 def test_compaction_keeps_what_somebody_waits_for_and_the_newest_of_the_rest(
     cast: tuple[Player, ...], world: World

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from world import ClockFiles, World, git
+from lines import joins
+from world import NOON, ClockFiles, World, git
 
 from agentsync.core.locks import Conflict
 from agentsync.core.progress import Says
@@ -128,6 +129,58 @@ def test_a_claim_locks_what_is_free_and_names_the_rest(pair: tuple[Player, Playe
     assert bob.holds() == ["src/b.py"]
     assert [(b.target.path, b.held.lock.holder) for b in outcome.busy] == [("src/app.py", "alice")]
     assert bob.works_on() == "T"
+
+
+def test_a_claim_leaves_a_file_to_those_in_line_for_it(pair: tuple[Player, Player], world: World) -> None:
+    """As `lock` does: who waits would otherwise wait for whoever claims."""
+    alice, bob = pair
+    alice.locks("src/app.py")
+    joins(bob, "src/app.py")
+    alice.makes("T", "src/app.py", "src/b.py")
+    alice.unlocks("src/app.py")
+    outcome = ok(alice.claims("T", lock=True))
+    assert alice.holds() == ["src/b.py"]
+    assert (outcome.busy, [waiter.agent for waiter in outcome.waiting]) == ((), ["bob"])
+    alice.does("release", "T")
+    strict = alice.claims("T", strict=True)
+    assert isinstance(strict, Conflict)
+    assert [waiter.agent for waiter in strict.waiting] == ["bob"]
+
+
+def test_a_claim_renews_a_lock_although_somebody_is_in_line_for_it(pair: tuple[Player, Player]) -> None:
+    alice, bob = pair
+    alice.locks("src/app.py")
+    joins(bob, "src/app.py")
+    alice.makes("T", "src/app.py")
+    outcome = ok(alice.claims("T", strict=True))
+    assert [found.path for found in outcome.locks] == ["src/app.py"]
+
+
+def test_a_lock_is_not_shortened_by_a_renewal_that_says_nothing_of_its_time(pair: tuple[Player, Player]) -> None:
+    alice, _ = pair
+    alice.locks("src/app.py", ttl_minutes=300)
+    alice.makes("T", "src/app.py")
+    for renew in (lambda: alice.locks("src/app.py", reason="more"), lambda: alice.claims("T", lock=True)):
+        renew()
+        (held,) = alice.session.store.state().locks()
+        assert held.lock.ttl_s == 300 * 60
+    alice.locks("src/app.py", ttl_minutes=5)
+    (held,) = alice.session.store.state().locks()
+    assert held.lock.ttl_s == 5 * 60, "but whoever names a time means it"
+    assert held.lock.expires_at == NOON + timedelta(minutes=5)
+    alice.locks("src/app.py")
+    (held,) = alice.session.store.state().locks()
+    assert held.lock.ttl_s == 60 * 60
+
+
+def test_the_next_task_with_locks_is_one_whose_files_nobody_is_in_line_for(pair: tuple[Player, Player]) -> None:
+    alice, bob = pair
+    alice.locks("src/app.py")
+    joins(bob, "src/app.py")
+    alice.unlocks("src/app.py")
+    alice.makes("awaited", "src/app.py", priority=9)
+    alice.makes("free", "docs/a.md")
+    assert alice.claims_next(lock=True) == "free"
 
 
 def test_a_strict_claim_takes_all_or_leaves_the_task(pair: tuple[Player, Player], world: World) -> None:

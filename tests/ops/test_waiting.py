@@ -5,17 +5,21 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from lines import in_line, joins
-from world import Player, World, git
+from world import ClockFiles, Player, World, git
 
+from agentsync.core import keys
 from agentsync.core.locks import Conflict, Granted
 from agentsync.errors import GaveUpError, NotFoundError, UsageError
 from agentsync.ops import care, locks, requests
 from agentsync.ops.requests import Asked, Yours
 from agentsync.ops.waiting import FOREVER, GaveUp, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def told(player: Player) -> list[str]:
@@ -149,8 +153,7 @@ def test_renewing_a_lock_never_looks_at_the_line(al: Player, bo: Player) -> None
     al.locks("a")
     joins(bo, "a")
     assert isinstance(al.locks("a", reason="still"), Granted)
-    assert isinstance(joins(al, "a"), GaveUp), "but waiting for oneself is a circle"
-    assert isinstance(al.locks("a", wait=FOREVER), Granted), "unless one holds all of it"
+    assert isinstance(al.locks("a", wait=FOREVER), Granted), "or he would wait for himself"
 
 
 def test_a_lapsed_lock_goes_to_who_waits_for_it(world: World, al: Player, bo: Player) -> None:
@@ -182,6 +185,48 @@ def test_who_waits_in_a_worktree_waits_for_its_own_file(world: World, al: Player
     assert isinstance(al.locks("a"), Granted), "nobody is in line for the one in the main worktree"
 
 
+# ---------------------------------------------------------------- losing a lock meanwhile
+class Meanwhile(ClockFiles):
+    """Files of somebody in whose way others come at the last instant before it asks for the guard."""
+
+    def __init__(self, world: World, others: Callable[[], object]) -> None:
+        super().__init__(str(world.state), world.clock)
+        self.others: Callable[[], object] | None = others
+
+    def status(self, key: str) -> os.stat_result | None:
+        if key == keys.FORMAT and self.others is not None:
+            others, self.others = self.others, None
+            others()
+        return super().status(key)
+
+
+def test_who_loses_a_lock_just_before_it_waits_stands_in_line_for_it(
+    world: World, al: Player, bo: Player, cy: Player
+) -> None:
+    """Al holds it, so there is nothing to stand in line for. Bo takes it away. Then Al gets the guard."""
+    al.locks("a")
+    joins(cy, "a")
+    late = Player(al.runtime, Meanwhile(world, lambda: bo.unlocks("a", force=True)))
+    refused = late.locks("a", wait=0)
+    assert isinstance(refused, Conflict)
+    assert [waiter.agent for waiter in refused.waiting] == ["cy"]
+    assert al.holds() == []
+
+
+def test_who_loses_a_lock_while_it_waits_for_another_passes_nobody(
+    world: World, al: Player, bo: Player, cy: Player
+) -> None:
+    al.locks("a")
+    bo.locks("b")
+    first, second = joins(cy, "a"), joins(al, "a", "b")
+    bo.unlocks("a", force=True)
+    bo.unlocks("b")
+    assert second.look() is None
+    assert isinstance(first.look(), Granted)
+    cy.unlocks("a")
+    assert isinstance(second.look(), Granted)
+
+
 # ---------------------------------------------------------------- leaving
 def test_a_waiter_that_died_is_skipped_and_its_record_goes(world: World, al: Player, bo: Player, cy: Player) -> None:
     al.locks("a")
@@ -191,6 +236,33 @@ def test_a_waiter_that_died_is_skipped_and_its_record_goes(world: World, al: Pla
     al.unlocks("a")
     assert isinstance(place.look(), Granted)
     assert (bo.holds(), in_line(world)) == ([], [])
+
+
+def test_a_waiter_that_was_stopped_is_skipped_and_keeps_its_place(
+    world: World, al: Player, bo: Player, cy: Player
+) -> None:
+    """Ctrl-Z: it lives, and takes nothing."""
+    al.locks("a")
+    stopped, place = joins(bo, "a", pid=70), joins(cy, "a", pid=71)
+    world.machine.stopped.add(70)
+    al.unlocks("a")
+    assert isinstance(place.look(), Granted)
+    assert in_line(world) == ["bo"]
+    care.gc(al.session)
+    assert in_line(world) == ["bo"]
+    cy.unlocks("a")
+    assert isinstance(al.locks("a"), Granted), "a lock by hand does not wait for it either"
+    world.machine.stopped.clear()
+    al.unlocks("a")
+    assert isinstance(stopped.look(), Granted)
+
+
+def test_a_stopped_client_keeps_its_locks(world: World, al: Player) -> None:
+    bo = world.client("11111111-1111-4111-8111-000000000001", pid=50)
+    bo.locks("a", ttl_minutes=300)
+    world.machine.stopped.add(50)
+    world.clock.advance(minutes=200)
+    assert al.is_refused("a")
 
 
 def test_a_plain_lock_clears_the_dead_out_of_the_line(world: World, al: Player, bo: Player) -> None:

@@ -147,6 +147,20 @@ def test_a_waiter_that_was_killed_is_skipped(repository: Path) -> None:
     assert records(repository) == []
 
 
+def test_a_waiter_that_was_stopped_holds_up_nobody_and_goes_on_later(repository: Path) -> None:
+    holder = by(repository, "holder")
+    holder.lock("a")
+    stopped = waiting(repository, [("stopped", partial(lock_and_let_go, "a"))])
+    race = waiting(repository, [("bo", partial(lock_and_let_go, "a"))])
+    os.kill(stopped.pids[0], signal.SIGSTOP)
+    holder.unlock("a")
+    assert race.finish()[0].code == GRANTED
+    assert len(records(repository)) == 1, "it keeps its place"
+    os.kill(stopped.pids[0], signal.SIGCONT)
+    assert stopped.finish()[0].code == GRANTED
+    assert order_of(repository, "lock") == ["holder", "bo", "stopped"]
+
+
 def test_a_killed_client_s_lock_reaches_who_waits_in_a_second_or_two(repository: Path) -> None:
     client = subprocess.Popen(["sleep", "600"])
     env = {"CLAUDE_CODE_SESSION_ID": "11111111-1111-4111-8111-00000000aaaa", "CLAUDE_PID": str(client.pid)}

@@ -50,6 +50,50 @@ def write_events(player: Player, count: int) -> None:
                 tx.commit("note", f"event {tx.stamp.revision}", [Put(f"agents/{player.id}.json", changed)], "E")
 
 
+def put_archive(world: World, number: int, mebibytes: int, days: float) -> str:
+    """An archive of so many (empty) bytes, written so long ago."""
+    path = world.state / f"archive/{number * 10:012}-{number * 10 + 9:012}.ndjson"
+    path.touch()
+    os.truncate(path, mebibytes << 20)
+    then = path.stat().st_mtime - days * 86400
+    os.utime(path, (then, then))
+    return path.name
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ([(15, 9999)], 1),
+        ([(15, 9999), (15, 9998)], 1),
+        ([(15, 366), (15, 364), (1, 0)], 2),
+        ([(15, 360), (15, 300), (1, 0)], 3),
+        ([(100, 50), (100, 40), (100, 30)], 2),
+        ([(250, 1)], 1),
+        ([(300, 9999)], 1),
+    ],
+)
+def test_archives_go_when_they_are_old_or_many_the_oldest_first(
+    found: list[tuple[int, float]], kept: int, world: World
+) -> None:
+    alice = world.agent("alice")
+    alice.registers()
+    names = [put_archive(world, number, *one) for number, one in enumerate(found, 1)]
+    care.gc(alice.session)
+    assert archives(world) == names[len(names) - kept :]
+
+
+def test_what_is_read_from_the_beginning_begins_with_the_oldest_archive_there_is(world: World) -> None:
+    alice = world.agent("alice")
+    for _ in range(3):
+        write_events(alice, KEEP + 10)
+        care.gc(alice.session)
+    first = min((world.state / "archive").iterdir())
+    first.unlink()
+    revisions = [event.rev for event in log.since(alice.session.store.files, 0)]
+    assert revisions == list(range(int(first.stem[13:]) + 1, alice.session.store.revision() + 1))
+    assert inspect.gaps(alice.session.store) == []
+
+
 def logged(world: World) -> list[int]:
     return sorted(int(path.stem) for path in (world.state / "log").iterdir())
 
@@ -88,7 +132,7 @@ def test_what_is_older_than_the_newest_events_moves_to_the_archive_and_nothing_i
     write_events(alice, 600)
     before = [plain(event) for event in history(world.state)]
     done = care.gc(alice.session)
-    assert done == Compacted(archived=600 - KEEP, departed=0, orphans=0, revision=600)
+    assert done == Compacted(archived=600 - KEEP, departed=0, orphans=0, forgotten=0, revision=600)
     assert logged(world) == list(range(601 - KEEP, 601))
     assert archives(world) == [f"{1:012}-{600 - KEEP:012}.ndjson"]
     assert [plain(event) for event in history(world.state)] == before
