@@ -117,6 +117,34 @@ def test_a_command_elsewhere_hears_the_mail_of_its_session(sessions: Make, tmp_p
     assert not (tmp_path / ".claude").exists()
 
 
+def test_a_command_is_judged_where_it_runs(sessions: Make) -> None:
+    world = sessions(clients=("codex",))
+    (world.repo / "sub").mkdir()
+    (world.repo / "sub/held.txt").write_text("held\n")
+    world.command("lock", "sub/held.txt", "--reason", "rewriting it")
+    turns = [
+        turn("exec_command", {"cmd": "echo CLOBBERED > held.txt", "workdir": str(world.repo / "sub")}),
+        turn("exec_command", {"cmd": "echo mine > held.txt"}),
+        {"text": "Done."},
+    ]
+    world.run("a", turns)
+    assert (world.repo / "sub/held.txt").read_text() == "held\n"
+    assert (world.repo / "held.txt").read_text() == "mine\n"
+    assert "rewriting it" in world.seen("a")
+
+
+def test_a_patch_in_a_command_is_an_edit(sessions: Make) -> None:
+    world = sessions(clients=("codex",))
+    world.command("lock", "other.txt", "--reason", "rewriting it")
+    held = DRIVERS["codex"].edit("other.txt", "other", "CLOBBERED")["tools"][0]["input"]
+    free = HELLO["tools"][0]["input"]
+    turns = [turn("exec_command", {"cmd": f"apply_patch <<'EOF'\n{text}\nEOF"}) for text in (held, free)]
+    world.run("a", [*turns, {"text": "Done."}])
+    assert (world.repo / "other.txt").read_text() == "other\n"
+    assert (world.repo / "hello.txt").read_text() == "goodbye world\n"
+    assert "rewriting it" in world.seen("a")
+
+
 # ---------------------------------------------------------------- trust
 def trusted_hashes(world: Sessions, home: Path) -> str:
     """What a user's approval with `/hooks` leaves in the client's configuration."""

@@ -71,6 +71,23 @@ def test_an_edit_of_a_held_file_is_denied_and_the_model_learns_why(sessions: Mak
     assert lock["holder"].startswith(f"{client}-")
 
 
+def test_a_command_that_would_write_a_held_file_is_denied_and_the_model_learns_why(sessions: Make, client: str) -> None:
+    world, model = sessions(clients=(client,)), DRIVERS[client]
+    world.command("lock", "other.txt", "--reason", "rewriting it")
+    turns = [
+        model.shell("echo CLOBBERED > other.txt"),
+        model.shell("mkdir -p sub && cd sub && sed -i s/other/CLOBBERED/ ../other.txt"),
+        model.shell("cat other.txt && echo mine > hello.txt"),
+        {"text": "Done."},
+    ]
+    world.run("a", turns)
+    assert (world.repo / "other.txt").read_text() == "other\n"
+    assert (world.repo / "hello.txt").read_text() == "mine\n", "what nobody works on is free"
+    told = shown(world.seen("a"))
+    assert told.count("another agent is working") >= 2
+    assert "sed -i" in told
+
+
 def test_a_session_is_told_the_board_at_its_start_and_mail_with_the_prompt(sessions: Make, client: str) -> None:
     world = sessions(clients=(client,))
     world.command("register", "--name", "observer")
