@@ -180,3 +180,13 @@ def test_the_place_of_a_command_elsewhere_is_not_the_sessions(tmp_path: Path) ->
     )
     assert (call.cwd, call.workdir) == (None, str(tmp_path))
     assert locate(os.getcwd(), {}).root != str(tmp_path)
+
+
+def test_of_several_conversations_in_one_process_the_one_heard_of_last_is_meant(tree: Tree) -> None:
+    first = tree.starts("cursor", OUTER, (CLAUDE, "cursor"))
+    tree.world.clock.advance(seconds=60)
+    second = tree.starts("cursor", INNER, (CLAUDE, "cursor"))
+    assert tree.below((900, "bash"), (CLAUDE, "cursor")).id == second
+    tree.world.clock.advance(seconds=60)
+    tree.world.agent(first).session.store.touch(first)
+    assert tree.below((900, "bash"), (CLAUDE, "cursor")).id == first

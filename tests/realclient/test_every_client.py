@@ -189,17 +189,18 @@ def test_it_and_claude_code_exclude_each_other(sessions: Make, client: str, tmp_
         "claude",
         [
             read,
-            {**claude.edit("other.txt", "other", "of claude"), "wait_file": str(mine)},
-            {**claude.edit("hello.txt", "of", "CLOBBERED"), "touch_file": str(theirs)},
-            {"text": "Done.", "touch_file": str(tmp_path / "end")},
+            {**claude.edit("other.txt", "other", "of claude"), "wait_file": str(mine), "wait_s": 80},
+            claude.edit("hello.txt", "of", "CLOBBERED"),
+            claude.shell("echo", touch_file=str(theirs)),  # asked for when the edit before it has been answered
+            {"text": "Done.", "wait_file": str(tmp_path / "end"), "wait_s": 80},  # a session that ends lets go
         ],
         client="claude",
     )
     turns = [
         model.edit("hello.txt", "hello world", f"of {client}"),
         model.shell("echo", touch_file=str(mine)),
-        model.edit("other.txt", "of claude", "CLOBBERED", wait_file=str(theirs)),
-        {"text": "Done.", "wait_file": str(tmp_path / "end")},
+        model.edit("other.txt", "of claude", "CLOBBERED", wait_file=str(theirs), wait_s=80),
+        {"text": "Done.", "touch_file": str(tmp_path / "end")},
     ]
     world.run("a", turns)
     other.join()
