@@ -182,13 +182,14 @@ def _pre_tool_use(asked: Asked) -> None:
     from agentsync.ops import edits
 
     session, writes, command = asked.session, asked.call.writes, asked.call.command
+    warns = "pre-tool-use" in asked.client.TELLS
     try:
         if command:
             from agentsync.ops import commands
 
-            verdict = commands.before(session, command, asked.call.workdir)
+            verdict = commands.before(session, command, asked.call.workdir, warns)
         elif writes:
-            verdict = edits.before(session, *writes)
+            verdict = edits.before(session, *writes, warns=warns)
         else:
             return
     except UsageError:
@@ -199,7 +200,7 @@ def _pre_tool_use(asked: Asked) -> None:
         path, now = _as_typed(session, verdict.path), session.runtime.now()
         _print(asked.client.deny(locks.denial(path, verdict.blocked, now, verdict.how)))
         return
-    if asked.call.event in asked.client.TELLS:
+    if warns:
         said = commands.sweeping(session, command) if command else ""
         if verdict.warn:
             from agentsync.render import locks
@@ -229,10 +230,13 @@ def _post_tool_use(asked: Asked) -> None:
     elif asked.call.writes:
         try:
             breach = edits.after(session, *asked.call.writes)
+            warn = () if "pre-tool-use" in asked.client.TELLS else edits.warnings(session, *asked.call.writes)
         except UsageError:
-            breach = None
+            breach, warn = None, ()
         if breach is not None:
             said = locks.breach(breach.blocked, session.runtime.now())
+        elif warn:
+            said = locks.elsewhere(warn, session.runtime.now())
     _deliver(asked, "turn", said)
 
 

@@ -53,13 +53,14 @@ def can_read() -> bool:
     return find_spec("tree_sitter_bash") is not None
 
 
-def before(session: Session, command: str, cwd: str | None = None) -> edits.Allowed | edits.Refused:
+def before(session: Session, command: str, cwd: str | None = None, warns: bool = True) -> edits.Allowed | edits.Refused:
     """Judge a command that is about to run.
 
     Args:
         session: Whose shell it is.
         command: The text.
         cwd: Where it runs, if not in the session's working directory.
+        warns: Whether the client takes a warning now.
     """
     config = session.store.config
     if not session.store.exists() or (session.is_alone() and not config.required):
@@ -74,7 +75,7 @@ def before(session: Session, command: str, cwd: str | None = None) -> edits.Allo
         if blocked:
             return edits.Refused(path=write.path, how=write.how, blocked=blocked)
     files = {write.path: write.how for write in writes if not write.tree and _is_path(session, write.path)}
-    verdict = edits.before(session, *files, takes=lambda path: _is_tracked(session, path))
+    verdict = edits.before(session, *files, takes=lambda path: _is_tracked(session, path), warns=warns)
     if isinstance(verdict, edits.Refused):
         return replace(verdict, how=files[verdict.path])
     watched.begin(session.store.files, session.me.id, _sightings(session))

@@ -52,13 +52,16 @@ class Breach(Struct, frozen=True, kw_only=True, gc=False):
     blocked: tuple[Blocked, ...]
 
 
-def before(session: Session, *paths: str, takes: Callable[[str], bool] = lambda _: True) -> Allowed | Refused:
+def before(
+    session: Session, *paths: str, takes: Callable[[str], bool] = lambda _: True, warns: bool = True
+) -> Allowed | Refused:
     """Judge an edit that is about to happen. Of several files it is refused, or locked, as a whole.
 
     Args:
         session: The editor's.
         paths: As the client gave them: absolute, or relative to the session's working directory.
         takes: Whether an edit of this path takes a lock, if nobody holds it.
+        warns: Whether the client takes a warning now; else `warnings` has it later.
 
     Raises:
         UsageError: One cannot be a path.
@@ -76,11 +79,24 @@ def before(session: Session, *paths: str, takes: Callable[[str], bool] = lambda 
         if conflict is not None:
             path = next((look.path for look in looks if look.target == conflict.blocked[0].target), looks[0].path)
             return Refused(path=path, blocked=conflict.blocked)
+    return Allowed(warn=_warnings(seen) if warns else ())
+
+
+def warnings(session: Session, *paths: str) -> tuple[Held, ...]:
+    """Locks on these files in other worktrees that the editor has not been warned of yet.
+
+    Raises:
+        UsageError: One cannot be a path.
+    """
+    return _warnings([_look(path, *located(session, path)) for path in paths])
+
+
+def _warnings(seen: Sequence[_Look]) -> tuple[Held, ...]:
     warn: tuple[Held, ...] = ()
     for look in seen:
         if look.session.store.config.worktrees != "ignore":
             warn += _not_warned_yet(look.session, look.target, look.elsewhere)
-    return Allowed(warn=warn)
+    return warn
 
 
 class _Look(Struct, frozen=True, kw_only=True, gc=False):

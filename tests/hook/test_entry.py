@@ -1342,3 +1342,14 @@ def test_who_sweeps_up_the_work_of_peers_is_warned(repo: Repo, alice: Client) ->
     told = alice.shell("pre-tool-use", "git add -A && git commit -m all").context
     assert "not alone" in told
     assert "bob" in told
+
+
+def test_a_client_that_takes_no_text_before_an_edit_is_warned_of_another_worktree_after_it(repo: Repo) -> None:
+    locks.lock(repo.agent("bob"), ["src/app.py"])
+    there = repo.worktree("linked")
+    body = {"session_id": ALICE, "cwd": str(there), "tool_name": "replace"}
+    raw = json.dumps({**body, "tool_input": {"file_path": str(there / "src/app.py")}}).encode()
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(repo.scratch)}
+    assert forked(["pre-tool-use", "gemini"], raw, env, repo.scratch).is_silent
+    assert "merge conflict" in forked(["post-tool-use", "gemini"], raw, env, repo.scratch).context
+    assert forked(["post-tool-use", "gemini"], raw, env, repo.scratch).is_silent, "told once"
