@@ -240,6 +240,7 @@ def cut_again_and_again(world: World, mains: Mains, tmp_path: Path, cuts: int) -
         player(world, name, mains).registers()
     diary = Diary(tmp_path / "diary")
     for seed in range(cuts):
+        player(world, "carol", mains).registers()  # who is silent for two hours is swept, and gets no mail
         cut_at_work(world, mains, diary, seed)
         check(world, mains, diary.read())
         # Who comes after a reboot: the dead of the last life hold nothing for ever.

@@ -180,6 +180,19 @@ def test_an_archive_that_holds_less_than_its_name_says_costs_no_event(name: str,
     assert there == [event.rev for event in before]
 
 
+def test_a_gap_between_two_archives_hides_nothing_of_the_second(world: World) -> None:
+    alice = world.agent("alice")
+    write_events(alice, KEEP + 20)
+    care.gc(alice.session)
+    oldest = logged(world)[0]
+    (world.state / f"log/{oldest:012}.json").unlink()
+    write_events(alice, 20)
+    care.gc(alice.session)
+    assert len(archives(world)) == 2
+    files = alice.session.store.files
+    assert [event.rev for event in log.since(files, 0)] == [r for r in range(1, log.head(files) + 1) if r != oldest]
+
+
 def test_the_head_is_known_from_the_archive_when_the_log_is_gone(world: World) -> None:
     alice = world.agent("alice")
     write_events(alice, 300)
