@@ -126,6 +126,10 @@ ELSEWHERE = {
     "uninstall": "below",
     "demo": "makes a repository of its own, from the verbs above",
     "hook": "the events, below",
+    "conflicts": "merges beside the board, and only reads it",
+    "completion": "prints a script",
+    "run": "`lock`, a process, `unlock`: the two are killed here",
+    "git-hook": "needs git's own state around it; what it does to the board is an unlock, which is killed here",
     "mcp": "a server, whose tools are the operations of the verbs above",
 }
 
