@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agentsync.core.records import Event
     from agentsync.ops.session import Session
     from agentsync.store.state import State
-    from agentsync.store.store import Transaction
+    from agentsync.store.transaction import Transaction
 
 
 class Whoami(Struct, frozen=True, kw_only=True, gc=False):

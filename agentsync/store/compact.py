@@ -19,7 +19,8 @@ from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
 if TYPE_CHECKING:
     from agentsync.store.files import Files
-    from agentsync.store.store import Store, Transaction
+    from agentsync.store.store import Store
+    from agentsync.store.transaction import Transaction
 
 KEEP = 256
 """Events that stay in the log, one file each."""
