@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agentsync.core import keys
 from agentsync.core.locks import Conflict, Granted, Released
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from agentsync.ops.locks import Checked
     from agentsync.ops.status import Overview
     from agentsync.ops.tasks import Seen
+
+T = TypeVar("T")
 
 
 class Board:
@@ -93,29 +95,29 @@ class Board:
             agentsync.errors.GaveUpError: The place in line was lost.
             agentsync.errors.UsageError: A path, the reason or the time cannot be used.
         """
-        decision = locks.lock(
-            self._session,
-            paths,
-            shared=shared,
-            ttl_minutes=ttl_minutes,
-            reason=reason,
-            everywhere=everywhere,
-            wait=wait,
+        return self._tidy(
+            locks.lock(
+                self._session,
+                paths,
+                shared=shared,
+                ttl_minutes=ttl_minutes,
+                reason=reason,
+                everywhere=everywhere,
+                wait=wait,
+            )
         )
-        self._keep_small()
-        return decision
 
     def unlock(self, *paths: str, force: bool = False) -> Released | Conflict:
         """Give up locks; with `force` also somebody else's, who is told."""
-        decision = locks.unlock(self._session, paths, force=force)
-        self._keep_small()
-        return decision
+        return self._tidy(locks.unlock(self._session, paths, force=force))
 
-    def _keep_small(self) -> None:
+    def _tidy(self, outcome: T) -> T:
+        """An outcome, after the upkeep that its transaction may have made due."""
         if self._session.store.due_for_compaction:
             from agentsync.ops import care
 
             care.compact_if_free(self._session)
+        return outcome
 
     @contextmanager
     def locked(
@@ -124,22 +126,23 @@ class Board:
         """Hold locks for the length of a block. Locks that were held before stay held after.
 
         Raises:
-            HeldError: Somebody else holds one of them.
+            HeldError: Somebody else holds one of them, or is in line for it.
         """
         mine = {keys.lock(held.lock) for held in self.locks() if held.lock.holder == self.agent_id}
         decision = self.lock(*paths, shared=shared, ttl_minutes=ttl_minutes, reason=reason)
         if isinstance(decision, Conflict):
             from agentsync.render.locks import sentence
+            from agentsync.render.queue import more
 
             now = self._session.runtime.now()
-            said = "; ".join(sentence(blocked, now) for blocked in decision.blocked)
-            raise HeldError(said, "try again later, or work on something else")
+            said = [*(sentence(blocked, now) for blocked in decision.blocked), *more(decision, self.agent_id, now)]
+            raise HeldError("; ".join(said), "try again later, or work on something else")
         try:
             yield decision
         finally:
             new = [lock for lock in decision.locks if keys.lock(lock) not in mine]
             if new:
-                locks.release_exactly(self._session, new)
+                self._tidy(locks.release_exactly(self._session, new))
 
     def locks(self) -> list[Held]:
         """All locks that have not expired."""
@@ -174,16 +177,14 @@ class Board:
         from agentsync.core.progress import Says
         from agentsync.ops import tasks
 
-        return tasks.create(
-            self._session,
-            Says(
-                title=title,
-                description=description,
-                files=tuple(files),
-                priority=priority,
-                depends_on=tuple(depends_on),
-            ),
+        says = Says(
+            title=title,
+            description=description,
+            files=tuple(files),
+            priority=priority,
+            depends_on=tuple(depends_on),
         )
+        return self._tidy(tasks.create(self._session, says))
 
     def tasks(self) -> list[Seen]:
         """All tasks, the best first, with what they wait for and whether somebody is at it."""
@@ -195,25 +196,25 @@ class Board:
         """Make a task one's own; with `lock`, those of its files that are free too."""
         from agentsync.ops import tasks
 
-        return tasks.claim(self._session, task, lock=lock)
+        return self._tidy(tasks.claim(self._session, task, lock=lock))
 
     def claim_next(self, *, lock: bool = False) -> Changed | None:
         """Claim the best task there is; None when there is none. With `lock`, one whose files are free is preferred."""
         from agentsync.ops import tasks
 
-        return tasks.claim_next(self._session, lock=lock)
+        return self._tidy(tasks.claim_next(self._session, lock=lock))
 
     def complete_task(self, task: str) -> Changed | Refused:
         """Say that a task is done; the outcome tells what became ready."""
         from agentsync.ops import tasks
 
-        return tasks.complete(self._session, task)
+        return self._tidy(tasks.complete(self._session, task))
 
     def decide(self, text: str, supersedes: str | None = None) -> Decision:
         """Record what was decided for everybody."""
         from agentsync.ops import decisions
 
-        return decisions.decide(self._session, text, supersedes)
+        return self._tidy(decisions.decide(self._session, text, supersedes))
 
     def decisions(self) -> list[Decision]:
         """The decisions that hold, oldest first."""
@@ -234,9 +235,7 @@ class Board:
             agentsync.errors.NotFoundError: Nobody is meant, several are, or there is no message to answer.
             agentsync.errors.UsageError: There is nothing in it, or too much.
         """
-        message = mail.send(self._session, to, body, reply_to=reply_to, urgent=urgent)
-        self._keep_small()
-        return message
+        return self._tidy(mail.send(self._session, to, body, reply_to=reply_to, urgent=urgent))
 
     def inbox(self, everything: bool = False) -> list[Message]:
         """What this agent has neither been told nor read; with `everything`, also what it knows already."""
@@ -244,15 +243,11 @@ class Board:
 
     def read_message(self, message_id: str) -> Message:
         """A message, which leaves the inbox thereby."""
-        message = mail.read_message(self._session, message_id)
-        self._keep_small()
-        return message
+        return self._tidy(mail.read_message(self._session, message_id))
 
     def ack(self, message_id: str) -> Message:
         """Tell the sender that a message was understood."""
-        message = mail.ack(self._session, message_id)
-        self._keep_small()
-        return message
+        return self._tidy(mail.ack(self._session, message_id))
 
     def status(self) -> Overview:
         """Who is here, what is held, what is to be done."""

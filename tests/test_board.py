@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from invariants import check_replay, check_store
+from lines import stand
 from world import make_repo
 
 import agentsync
@@ -242,6 +243,23 @@ def test_a_lock_that_others_took_by_force_meanwhile_is_no_error_at_the_end(repo:
         bob.unlock("a.py", force=True)
         bob.lock("a.py")
     assert names(bob.locks()) == [("a.py", "bob")]
+
+
+def test_a_block_that_others_are_in_line_for_says_who(repo: Path) -> None:
+    with board(repo, "bob").locked("a.py"):
+        stand(session.open_session(Runtime({"AGENT_SYNC_ID": "carol"}, str(repo))), "a.py")
+    with (
+        pytest.raises(agentsync.HeldError, match="has been in line for a"),
+        board(repo).locked("a.py"),
+    ):
+        pass
+
+
+def test_whatever_a_program_does_the_log_stays_small(repo: Path) -> None:
+    alice = board(repo)
+    for number in range(520):
+        alice.create_task(f"T{number}")
+    assert len(list((repo / ".claude/coordination/log").iterdir())) < 300
 
 
 def test_a_block_that_cannot_be_entered_says_who_why_and_until_when(repo: Path) -> None:

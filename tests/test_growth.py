@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from world import Player
 
-    from agentsync.store.store import Transaction
+    from agentsync.store.transaction import Transaction
 
 MANY = 10_000
 ROUND = 50

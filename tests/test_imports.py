@@ -201,6 +201,10 @@ def test_a_command_loads_neither_the_guard_of_others_nor_the_watcher(repo: Path,
     assert not {name for name in ours(modules) if name.startswith("agentsync.hook")}
 
 
+def test_a_refusal_loads_nothing_that_writes(repo: Path) -> None:
+    assert not ours(hook(repo, "pre-tool-use", "held.py")) & {"agentsync.store.transaction", "agentsync.store.setup"}
+
+
 def test_who_asks_while_nobody_is_in_line_does_not_load_the_line(repo: Path) -> None:
     for path, code in (("free.py", 0), ("held.py", 3)):
         modules = ours(loaded("-m", "agentsync", "lock", path, cwd=repo, code=code, CLAUDE_CODE_SESSION_ID=SESSION))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agentsync.core.records import Event
     from agentsync.ops.session import Session
     from agentsync.store.state import State
-    from agentsync.store.store import Transaction
+    from agentsync.store.transaction import Transaction
 
 
 class Whoami(Struct, frozen=True, kw_only=True, gc=False):
@@ -115,13 +115,13 @@ def enlist(session: Session, tx: Transaction, name: str | None = None, role: str
 
 def _mail(state: State, stamp: Stamp, agent: Agent, predecessor: Agent | None) -> tuple[Write, ...]:
     """What somebody who comes finds in its inbox: what its predecessor was not told, or what was said to all lately."""
-    from agentsync.core import messages
+    from agentsync.core import delivery
 
     if predecessor is not None:
         waiting = [(key, copy) for key, copy in state.inbox(predecessor.id) if key not in state.newer]
-        writes = messages.inherit(waiting, state, predecessor, agent)
+        writes = delivery.inherit(waiting, state, predecessor, agent)
     else:
-        writes = messages.catch_up(state, agent, stamp)
+        writes = delivery.catch_up(state, agent, stamp)
     # What a newer version wrote is left as it is, and must not keep anybody from the board.
     return tuple(write for write in writes if write.key not in state.newer)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from agentsync.ops.session import Session
     from agentsync.ops.waiting import Want
     from agentsync.store.state import State
-    from agentsync.store.store import Transaction
+    from agentsync.store.transaction import Transaction
 
 MAX_TARGETS = 1000
 """Targets of one request: all of them are one event."""

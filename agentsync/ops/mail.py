@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from agentsync.core import delivery as deliveries
 from agentsync.core import keys, messages
 from agentsync.core.changes import Drop, Put, Stamp
 from agentsync.errors import NotFoundError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from agentsync.core.changes import Write
-    from agentsync.core.messages import Step
+    from agentsync.core.delivery import Step
     from agentsync.core.records import Message
     from agentsync.ops.session import Session
     from agentsync.store.state import State
@@ -58,9 +59,9 @@ def delivery(session: Session, when: When, size: Callable[[Message], int], room:
 
     with session.store.transaction(session.me.id, session.timeout) as tx:
         waiting = tx.ask(due)
-        told = messages.select(waiting, size, room)
+        told = deliveries.select(waiting, size, room)
         yield Delivery(messages=told, left=len(waiting) - len(told))
-        writes = tx.ask(lambda state, stamp: messages.deliver(told, state, session.me.id, stamp))
+        writes = tx.ask(lambda state, stamp: deliveries.deliver(told, state, session.me.id, stamp))
         # What a newer version wrote cannot be marked, and must not keep the rest from being so.
         writable = [write for write in writes if write.key not in tx.state.newer]
         # Not synced: after a power cut it is told again, and the log knows every record as it was written.
@@ -167,7 +168,7 @@ def _get_on(session: Session, message_id: str, verb: Literal["read", "ack"]) -> 
             return message, (Drop(copy),)
         if verb == "ack" and all(reader.agent != session.me.id for reader in message.readers):
             raise NotFoundError(f"{message.id} is not addressed to you", "agent-sync inbox --all lists what is")
-        return message, messages.advance(message, session.me.id, step, stamp)
+        return message, deliveries.advance(message, session.me.id, step, stamp)
 
     state = session.store.state()
     message, writes = question(state, Stamp(state.now, 0, ""))

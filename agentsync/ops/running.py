@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from agentsync.core.records import Agent, Lock
     from agentsync.ops.session import Session
     from agentsync.store.state import State
-    from agentsync.store.store import Transaction
+    from agentsync.store.transaction import Transaction
 
 BEAT_S = 30
 """Seconds between two signs of life."""

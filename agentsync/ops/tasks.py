@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from agentsync.core.tasks import Verb
     from agentsync.ops.session import Session
     from agentsync.store.state import State
-    from agentsync.store.store import Transaction
+    from agentsync.store.transaction import Transaction
 
 ASK_TIMEOUT = 0.05
 """Seconds that somebody who looks at the tasks waits for the guard, to ask who is silent."""

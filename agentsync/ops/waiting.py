@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from agentsync.core.records import Agent, Wanted
     from agentsync.ops.session import Session
     from agentsync.store.state import State
-    from agentsync.store.store import Transaction
+    from agentsync.store.transaction import Transaction
 
     Decide = Callable[[State, Stamp, Agent], "T | None"]
     """What it is for: the outcome when it can be had now, None when it cannot. Pure; also asked without the guard."""

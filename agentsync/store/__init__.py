@@ -4,6 +4,7 @@
         decision = locks.decide(tx.state, me, request, tx.stamp)   # pure
         tx.commit("lock", "…", decision.writes)     # intent -> apply -> log
 
-`layout` knows what is where, `files` is the only module that links, replaces, renames or unlinks, `guard` the only one
-that imports filelock, `watch` the only one that imports watchdog. Readers never take the guard.
+`locate` finds it, `setup` makes it, `core.keys` says what is where. `files` is the only module that links, replaces,
+renames or unlinks, `guard` the only one that imports filelock, `watch` the only one that imports watchdog. Only
+`transaction` writes records; `state` reads them without the guard.
 """

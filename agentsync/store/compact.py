@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.core import agents, decisions, keys, messages, queue, tasks
+from agentsync.core import agents, decisions, delivery, keys, queue, tasks
 from agentsync.core.changes import Drop
 from agentsync.store import log, watched
 from agentsync.store.files import FULL
@@ -19,7 +19,8 @@ from agentsync.store.setup import BALLAST, BALLAST_BYTES
 
 if TYPE_CHECKING:
     from agentsync.store.files import Files
-    from agentsync.store.store import Store, Transaction
+    from agentsync.store.store import Store
+    from agentsync.store.transaction import Transaction
 
 KEEP = 256
 """Events that stay in the log, one file each."""
@@ -88,7 +89,7 @@ def _sweep(store: Store, tx: Transaction) -> int:
     line = [(key, waiter, state.is_there(key, waiter)) for key, waiter in state.queue()]
     forgotten = agents.outdated(state.past_agents())
     old = (
-        *messages.prune(state, set(state.agent_ids()), state.now),
+        *delivery.prune(state, set(state.agent_ids()), state.now),
         *tasks.outdated(state.tasks()),
         *decisions.outdated(state.decisions()),
         *queue.lapsed(line, state.agent_ids(), state.now),

@@ -15,6 +15,12 @@ from agentsync.store.locate import STATE, find_repository
 if TYPE_CHECKING:
     from agentsync.store.store import Store
 
+DIRECTORIES = (
+    *("agents", "agents/past", "locks", "tasks", "messages", "inbox", "decisions", "queue"),
+    *("log", "archive", "activity", "quarantine", "tmp"),
+)
+"""What every store has. Others (`locks/globs`, `locks/worktrees/<name>`, …) come and go with their content."""
+
 PYTHON = "python"
 """Name of the file that tells the gate which interpreter runs agent-sync on this machine."""
 
@@ -47,8 +53,6 @@ def create(store: Store) -> None:
     Raises:
         UnusableError: It is tracked by git.
     """
-    from agentsync.store.store import DIRECTORIES
-
     refuse_tracked(store)
     files = store.files
     os.makedirs(os.path.dirname(store.place.state), exist_ok=True)

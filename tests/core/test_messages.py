@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentsync.core import keys, messages
+from agentsync.core import delivery, keys, messages
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
+from agentsync.core.delivery import KEPT, MAX_LATE
 from agentsync.core.lease import Presence
-from agentsync.core.messages import KEPT, MAX_LATE, Draft
+from agentsync.core.messages import Draft
 from agentsync.core.records import Agent, Message, Reader
 from agentsync.errors import NotFoundError, UsageError
 
@@ -200,14 +201,14 @@ def test_a_step_sets_its_times_once_and_ends_the_waiting(first: Any, second: Any
     shelf.send(12, ALICE, [BOB, CAROL])
     kept = shelf.message(12)
     assert kept is not None
-    shelf.apply(messages.advance(kept, "bo", first, stamp(13)))
+    shelf.apply(delivery.advance(kept, "bo", first, stamp(13)))
     assert shelf.inbox("bo") == []
     assert len(shelf.inbox("ca")) == 1, "the others still wait"
     kept = shelf.message(12)
     assert kept is not None
     assert times(kept.readers[0]) == STEPS[first]
     later = stamp(14, NOON + timedelta(minutes=1))
-    writes = messages.advance(kept, "bo", second, later)
+    writes = delivery.advance(kept, "bo", second, later)
     assert not any(isinstance(write, Drop) for write in writes)
     shelf.apply(writes)
     kept = shelf.message(12)
@@ -215,21 +216,21 @@ def test_a_step_sets_its_times_once_and_ends_the_waiting(first: Any, second: Any
     assert times(kept.readers[0]) == STEPS[first] | STEPS[second]
     assert all(getattr(kept.readers[0], name) == NOON for name in STEPS[first]), "the first time counts"
     assert times(kept.readers[1]) == set()
-    assert messages.advance(kept, "bo", second, later) == ()
+    assert delivery.advance(kept, "bo", second, later) == ()
 
 
 def test_who_is_no_reader_changes_nothing() -> None:
     shelf = Shelf()
     message = shelf.send(12, ALICE, [BOB])
     for step in STEPS:
-        assert messages.advance(message, "ca", step, stamp(13)) == ()  # type: ignore[arg-type]
+        assert delivery.advance(message, "ca", step, stamp(13)) == ()  # type: ignore[arg-type]
 
 
 def test_a_copy_whose_record_is_gone_is_told_all_the_same() -> None:
     shelf = Shelf()
     shelf.send(12, ALICE, [BOB])
     shelf.apply([Drop("messages/000000000012.json")])
-    shelf.apply(messages.deliver([copy for _, copy in shelf.inbox("bo")], shelf, "bo", stamp(13)))
+    shelf.apply(delivery.deliver([copy for _, copy in shelf.inbox("bo")], shelf, "bo", stamp(13)))
     assert shelf.records == {}
 
 
@@ -257,14 +258,14 @@ def copies(*kinds: str) -> list[Message]:
 def test_without_room_for_all_directed_mail_comes_first_and_nothing_overtakes(
     kinds: str, room: int, told: list[int]
 ) -> None:
-    chosen = messages.select(copies(*kinds), lambda _: 1, room)
+    chosen = delivery.select(copies(*kinds), lambda _: 1, room)
     assert [messages.revision_of(message) for message in chosen] == told
 
 
 def test_a_short_one_does_not_overtake_a_long_one() -> None:
     waiting = copies(*"ddd")
     sizes = {1: 2, 2: 9, 3: 1}
-    chosen = messages.select(waiting, lambda message: sizes[messages.revision_of(message)], 5)
+    chosen = delivery.select(waiting, lambda message: sizes[messages.revision_of(message)], 5)
     assert [messages.revision_of(message) for message in chosen] == [1]
 
 
@@ -277,7 +278,7 @@ def test_who_joins_is_told_the_newest_broadcasts_of_the_last_day_once() -> None:
     shelf.send(10, ALICE, [BOB], to="bo")
     shelf.send(11, DORA, [BOB])
     shelf.send(12, ALICE, [BOB, DORA])
-    shelf.apply(messages.catch_up(shelf, DORA, stamp(13)))
+    shelf.apply(delivery.catch_up(shelf, DORA, stamp(13)))
     waiting = [key for key, copy in shelf.inbox("do") if messages.revision_of(copy) != 12]
     assert waiting == [
         *(f"inbox/do/later/{revision:012}.json" for revision in (6, 7, 8)),
@@ -287,18 +288,18 @@ def test_who_joins_is_told_the_newest_broadcasts_of_the_last_day_once() -> None:
     kept = shelf.message(8)
     assert kept is not None
     assert [reader.agent for reader in kept.readers] == ["bo", "do"]
-    shelf.apply(messages.deliver([copy for _, copy in shelf.inbox("do")], shelf, "do", stamp(14)))
+    shelf.apply(delivery.deliver([copy for _, copy in shelf.inbox("do")], shelf, "do", stamp(14)))
     assert {key for key, _ in shelf.inbox("do")} == set()
-    assert messages.catch_up(shelf, DORA, stamp(15)) == ()
+    assert delivery.catch_up(shelf, DORA, stamp(15)) == ()
 
 
 def test_whoever_joins_looks_through_a_bounded_number_of_messages() -> None:
     shelf = Shelf()
     shelf.send(1, ALICE, [BOB])
-    for revision in range(2, 2 + messages.LOOKED_THROUGH):
+    for revision in range(2, 2 + delivery.LOOKED_THROUGH):
         shelf.send(revision, ALICE, [BOB], to="bo")
-    assert messages.catch_up(shelf, DORA, stamp(999)) == ()
-    assert len(shelf.looked_at) == messages.LOOKED_THROUGH
+    assert delivery.catch_up(shelf, DORA, stamp(999)) == ()
+    assert len(shelf.looked_at) == delivery.LOOKED_THROUGH
     assert keys.message(1) not in shelf.looked_at
 
 
@@ -308,8 +309,8 @@ def test_what_an_agent_was_not_told_goes_to_its_heir() -> None:
     shelf.send(2, ALICE, [BOB, CAROL])
     shelf.send(3, ALICE, [BOB, CAROL])
     shelf.apply(notices({"bo": ["your lock is gone"]}, stamp(4)))
-    shelf.apply(messages.deliver([shelf.records[keys.later("bo", 2)]], shelf, "bo", stamp(5)))
-    shelf.apply(messages.inherit(shelf.inbox("bo"), shelf, BOB, heir))
+    shelf.apply(delivery.deliver([shelf.records[keys.later("bo", 2)]], shelf, "bo", stamp(5)))
+    shelf.apply(delivery.inherit(shelf.inbox("bo"), shelf, BOB, heir))
     assert shelf.inbox("bo") == []
     assert [(key, copy.to) for key, copy in shelf.inbox("bo2")] == [
         (keys.notice("bo2", 1), "bo2"),
@@ -323,8 +324,8 @@ def test_what_an_agent_was_not_told_goes_to_its_heir() -> None:
 def test_an_heir_that_was_a_reader_itself_is_told_once() -> None:
     shelf = Shelf()
     shelf.send(1, ALICE, [BOB, CAROL])
-    shelf.apply(messages.deliver([copy for _, copy in shelf.inbox("ca")], shelf, "ca", stamp(2)))
-    shelf.apply(messages.inherit(shelf.inbox("bo"), shelf, BOB, CAROL))
+    shelf.apply(delivery.deliver([copy for _, copy in shelf.inbox("ca")], shelf, "ca", stamp(2)))
+    shelf.apply(delivery.inherit(shelf.inbox("bo"), shelf, BOB, CAROL))
     assert shelf.inbox("bo") + shelf.inbox("ca") == []
 
 
@@ -335,19 +336,19 @@ def test_what_nobody_waits_for_is_kept_for_a_while_and_up_to_a_number() -> None:
     for revision in range(2, KEPT + 12):
         shelf.send(revision, ALICE, [BOB, CAROL], now=now - timedelta(days=6))
     for revision in range(2, KEPT + 12):
-        shelf.apply(messages.deliver([shelf.records[keys.later("bo", revision)]], shelf, "bo", stamp(999)))
-    keeping = {write.key for write in messages.prune(shelf, {"al", "bo", "ca"}, now)}
+        shelf.apply(delivery.deliver([shelf.records[keys.later("bo", revision)]], shelf, "bo", stamp(999)))
+    keeping = {write.key for write in delivery.prune(shelf, {"al", "bo", "ca"}, now)}
     assert keeping == {keys.message(1), keys.later("bo", 1)}, "Carol waits for all the others"
-    dropped = {write.key for write in messages.prune(shelf, {"al", "bo"}, now)}
+    dropped = {write.key for write in delivery.prune(shelf, {"al", "bo"}, now)}
     assert dropped == {
         keys.message(1),
         keys.later("bo", 1),
         *(keys.message(revision) for revision in range(2, 12)),
         *(keys.later("ca", revision) for revision in range(2, 12)),
     }, "Carol has left"
-    shelf.apply(messages.prune(shelf, {"al", "bo"}, now))
+    shelf.apply(delivery.prune(shelf, {"al", "bo"}, now))
     shelf.looked_at.clear()
-    assert messages.prune(shelf, {"al", "bo"}, now) == ()
+    assert delivery.prune(shelf, {"al", "bo"}, now) == ()
     assert shelf.looked_at == [keys.message(12), keys.later("ca", 12)], "and no more is read than the oldest"
 
 
@@ -398,10 +399,10 @@ def test_each_reader_is_told_or_reads_each_message_once_and_in_order(program: li
     def tell(reader: Agent, when: str, room: int) -> int:
         waiting = [copy for _, copy in shelf.inbox(reader.id, later=when == "prompt")]
         due = [copy for copy in waiting if when != "stop" or messages.is_directed(copy)]
-        told = messages.select(due, lambda copy: sizes[messages.revision_of(copy)], room)
+        told = delivery.select(due, lambda copy: sizes[messages.revision_of(copy)], room)
         assert told or not due, "something is always told"
         assert sum(sizes[messages.revision_of(copy)] for copy in told) <= room
-        shelf.apply(messages.deliver(told, shelf, reader.id, stamp(999)))
+        shelf.apply(delivery.deliver(told, shelf, reader.id, stamp(999)))
         for copy in told:
             kind = "directed" if messages.is_directed(copy) else "urgent" if copy.urgent else "cast"
             heard.append((reader.id, messages.revision_of(copy), copy.sender, kind))
@@ -423,7 +424,7 @@ def test_each_reader_is_told_or_reads_each_message_once_and_in_order(program: li
             kept = shelf.message(number)
             if kept is not None:
                 was_waiting = any(messages.revision_of(copy) == number for _, copy in shelf.inbox(who.id))
-                shelf.apply(messages.advance(kept, who.id, step, stamp(999)))
+                shelf.apply(delivery.advance(kept, who.id, step, stamp(999)))
                 if was_waiting:
                     heard.append((who.id, number, kept.sender, "read"))
     for reader in CAST:

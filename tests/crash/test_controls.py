@@ -20,7 +20,7 @@ from agentsync.core.changes import Drop
 from agentsync.core.records import Event
 from agentsync.ops import care, locks
 from agentsync.store import codec, compact, log
-from agentsync.store.store import Transaction, _changes
+from agentsync.store.transaction import Transaction, _changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ from world import World
 
 from agentsync.errors import AgentSyncError
 from agentsync.store import guard
-from agentsync.store.store import Transaction
+from agentsync.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

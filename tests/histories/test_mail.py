@@ -16,7 +16,7 @@ from histories.models import Mail
 from rounds import ROUNDS
 from world import make_repo
 
-from agentsync.core import messages
+from agentsync.core import delivery, messages
 from agentsync.ops import mail
 from agentsync.render.messages import lines
 
@@ -135,7 +135,7 @@ class Tells(Hands):
                 out.write(json.dumps({"hookSpecificOutput": {"additionalContext": text}}))
 
     def mark(self, tx: Any, told: Any) -> None:
-        tx.commit("deliver", "told", messages.deliver(told, tx.state, self.agent, tx.stamp), "E")
+        tx.commit("deliver", "told", delivery.deliver(told, tx.state, self.agent, tx.stamp), "E")
 
 
 class MarksBeforeItTells(Tells):

@@ -12,7 +12,7 @@ from world import World
 
 from agentsync.core import keys
 from agentsync.core.changes import Drop
-from agentsync.core.messages import KEPT
+from agentsync.core.delivery import KEPT
 from agentsync.errors import NewerRecordError, NotFoundError, UsageError
 from agentsync.ops import care, mail, status
 from agentsync.ops.mail import Delivery

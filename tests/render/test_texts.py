@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agentsync.clients import claude
+from agentsync.core.delivery import select
 from agentsync.core.lease import Held, Presence
 from agentsync.core.locks import Blocked, Conflict, Verdict
-from agentsync.core.messages import select
 from agentsync.core.paths import Target
 from agentsync.core.records import Agent, Event, Lock, Message, Reader
 from agentsync.errors import AgentSyncError, NotFoundError

@@ -28,7 +28,7 @@ from agentsync.ops import locks
 from agentsync.ops.session import open_session
 from agentsync.runtime import Runtime
 from agentsync.store.files import MAX_RECORD
-from agentsync.store.store import DIRECTORIES
+from agentsync.store.setup import DIRECTORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -23,7 +23,7 @@ from agentsync.store import inspect, log
 from agentsync.store.compact import ACTIVITY_BYTES, KEEP, KEEP_ON_FULL_DISK, ORPHAN_S, Compacted
 from agentsync.store.files import MAX_RECORD
 from agentsync.store.setup import BALLAST, BALLAST_BYTES
-from agentsync.store.store import COMPACT_EVERY
+from agentsync.store.transaction import COMPACT_EVERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

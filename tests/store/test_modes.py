@@ -20,7 +20,7 @@ from agentsync.errors import AgentSyncError, NewerRecordError, UnusableError
 from agentsync.ops import agents, care, edits, locks, status
 from agentsync.ops.session import open_session
 from agentsync.store.files import MAX_RECORD
-from agentsync.store.store import DIRECTORIES
+from agentsync.store.setup import DIRECTORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
