@@ -25,9 +25,7 @@ HOOKS = ("pre-commit", "pre-merge-commit", "post-commit", "post-merge", "pre-pus
 
 def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
-    hook = add_parser(
-        "git-hook", "answer a hook of git's (what `install --git` sets up calls it)", "git-hook pre-commit"
-    )
+    hook = add_parser("git-hook", "answer a hook of git's (what install --git sets up calls it)", "git-hook pre-commit")
     hook.add_argument("event", choices=HOOKS)
     hook.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="what git gives the hook")
     hook.set_defaults(run=_hook)

@@ -110,7 +110,7 @@ def never_together(ops: Sequence[Op]) -> list[str]:
         for op in ops
     }
     held: list[tuple[float, float, str, str, str, int]] = []
-    forced = [(op.called, op.words[1]) for op in ops if op.verb == "unlock" and op.words[2]]
+    forced = [(op.called, op.answered, op.words[1]) for op in ops if op.verb == "unlock" and op.words[2]]
     for number, op in enumerate(ops):
         if op.verb != "lock" or op.answer == MAYBE or op.answer[0] != GRANTED:
             continue
@@ -119,7 +119,8 @@ def never_together(ops: Sequence[Op]) -> list[str]:
                 other.called for other in ops[number + 1 :] if other.process == op.process and _lets_go(other, target)
             )
             ends = [*later, *(at for at in died[op.words[0]] if at >= op.answered), float("inf")]
-            ends += [at for at, targets in forced if at >= op.called and target in targets]
+            # Also one that was asked for before the lock was: it may have had its turn only after it.
+            ends += [asked for asked, done, targets in forced if done >= op.called and target in targets]
             held.append((op.answered, min(ends), op.words[0], target, op.words[2], token))
     return [
         f"two at once: {a} and {b}"

@@ -142,9 +142,17 @@ def check_json(text: str, where: object) -> None:
             json.loads(line)
 
 
+TO_THE_MODEL = (
+    *("additionalContext", "permissionDecisionReason"),  # Claude Code, Codex, Copilot CLI, Gemini CLI
+    *("reason", "additional_context", "agent_message", "followup_message"),  # the others, and Stop
+)
+
+
 def context_of(said: Said) -> str:
-    """What a hook tells the model; nothing when it printed nothing."""
+    """What a hook tells the model, in whatever client's words; nothing when it printed nothing."""
     if not said.out:
         return ""
-    found = json.loads(said.out)["hookSpecificOutput"]
-    return str(found.get("additionalContext") or found.get("permissionDecisionReason"))
+    answer = json.loads(said.out)
+    found = answer.get("hookSpecificOutput", answer)
+    (text,) = {str(found[key]) for key in TO_THE_MODEL if key in found}
+    return text
