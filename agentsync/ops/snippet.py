@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from agentsync.errors import AgentSyncError, NotFoundError, UsageError
 from agentsync.ops import user_files
 from agentsync.ops.user_files import FileChange
+from agentsync.store.locate import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,7 +154,7 @@ def _without_includes(paths: list[str]) -> list[str]:
 
 
 def _inside(session: Session, file: str) -> str:
-    base, real = os.path.realpath(session.place.base), os.path.realpath(os.path.join(session.runtime.cwd, file))
+    base, real = os.path.realpath(session.place.base), real_path(file, session.runtime.cwd)
     if not real.startswith(f"{base}/"):
         raise UsageError(f"{real} is not in the working tree {base}; it was left untouched", "name a file in it")
     if not os.path.isdir(os.path.dirname(real)):

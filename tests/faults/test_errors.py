@@ -165,6 +165,16 @@ def test_a_commit_that_hides_a_failure_is_caught(world: World, monkeypatch: pyte
 
 
 def test_a_guard_that_stays_held_is_caught(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "_let_go", lambda fd, path: guard.fcntl.flock(fd, guard.fcntl.LOCK_UN))
-    with pytest.raises(AssertionError, match="guard"):
-        campaign(world, OPERATIONS["lock"](world), in_turn)
+    left_open: list[int] = []
+
+    def unlock(fd: int, _path: str) -> None:
+        guard.fcntl.flock(fd, guard.fcntl.LOCK_UN)
+        left_open.append(fd)
+
+    monkeypatch.setattr(guard, "_let_go", unlock)
+    try:
+        with pytest.raises(AssertionError, match="guard"):
+            campaign(world, OPERATIONS["lock"](world), in_turn)
+    finally:
+        for fd in left_open:
+            os.close(fd)

@@ -130,7 +130,7 @@ def test_any_words_at_all(board: Stage, words: list[str]) -> None:
 def test_after_all_that_the_board_is_still_there(board: Stage) -> None:
     said: Any = json.loads(board.types("carol", "status", "--json").out)
     assert {"alice", "mallory"} <= {agent["id"] for agent in said["agents"]}
-    assert board.types("carol", "lock", "fresh.py").code == 0
+    assert board.types("carol", "lock", "--resource", "fresh").code == 0, "whatever paths are held"
 
 
 def test_a_command_that_breaks_is_found(board: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
