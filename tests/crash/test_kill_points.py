@@ -499,17 +499,22 @@ def _touch_up(agent: object, number: int) -> list[object]:
 def test_compaction_never_makes_a_hole(long_history: World) -> None:
     world, alice = long_history, long_history.agent("alice")
     start, before = Snapshot(world.state), _plain(history(world.state))
-    for call in count(1):
+
+    def killed_before(call: int, thoroughly: bool) -> bool:
         start.restore()
         killed = kill_before(call, lambda: care.gc(alice.session), only_changing=True)
-        unlinked = 601 - len(log.revisions(alice.session.store.files))
-        if killed and unlinked > 2 and unlinked % 16:
-            continue  # one unlink is like the other
         assert _plain(history(world.state)) == before
-        if unlinked < 2 or unlinked % 64 == 0 or not killed:
+        if thoroughly or not killed:
             check_after(world, before, before, acknowledged=not killed)
-        if not killed:
-            break
+        return killed
+
+    call = 1
+    while killed_before(call, thoroughly=call % 64 < 16):
+        unlinked = 601 - len(log.revisions(alice.session.store.files))
+        call += 16 if unlinked > 2 else 1  # one unlink is like the other
+    for before_the_end in range(call - 15, call):
+        killed_before(before_the_end, thoroughly=False)
+    killed_before(call, thoroughly=True)
     assert call > 601 - KEEP
     assert len(log.revisions(alice.session.store.files)) == KEEP + 2  # and the two events of `check_after`
 

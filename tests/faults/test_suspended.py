@@ -170,7 +170,7 @@ def inside() -> list[str]:
     return INSIDE
 
 
-HOLD = 'CLAUDE_CODE_SESSION_ID=$AGENT_SYNC_ID CLAUDE_PID=$$ "$0" -m agentsync lock src/app.py && echo held && sleep 60'
+HOLD = 'CLAUDE_CODE_SESSION_ID=$AGENT_SYNC_ID CLAUDE_PID=$$ "$0" -m agentsync lock src/app.py && echo held && exec sleep 60'
 
 
 def asks(world: World, agent: str, *before: str) -> subprocess.CompletedProcess[str]:
