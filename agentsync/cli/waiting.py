@@ -115,7 +115,10 @@ def _text(context: Context, content: str | None) -> bytes:
     from agentsync.errors import UsageError
 
     if content is not None:
-        return content.encode("utf-8", "surrogateescape")
+        try:
+            return content.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise UsageError("the content holds half a character", "give it on standard input") from None
     if sys.stdin is None or context.runtime.is_terminal(0):
         raise UsageError("nothing to append was given", "give --content TEXT, or pipe it in")
     return sys.stdin.buffer.read()

@@ -112,6 +112,8 @@ def goes(board: Stage, words: list[str]) -> None:
 @example(words=["log", "--since", "99999999999999d"])
 @example(words=["append", "a\udcff", "--content", "\udcff"])
 @example(words=["log", "x", "--file", "\udcff"])
+@example(words=["append", "x", "--content", "\ud800"])
+@example(words=["uninstall", "--dry-run", "--agents-md", "\ud800"])
 @example(words=["lock", "x", "--ttl", "9" * 5000])
 def test_any_words_in_any_place(board: Stage, words: list[str]) -> None:
     goes(board, words)
