@@ -103,7 +103,8 @@ def uninstall(session: Session, client: Adapter, dry_run: bool = False) -> Outco
     for change in outcome.changes:
         user_files.write(change.path, change.after, mode=None)
     if record is not None:
-        _forget(session, client, tuple(name for name in reversed(record.made) if not _remove_empty(f"{base}/{name}")))
+        made = [name for name in reversed(record.made) if name in _directories()]  # the record may say anything
+        _forget(session, client, tuple(name for name in made if not _remove_empty(f"{base}/{name}")))
     return outcome
 
 
@@ -235,8 +236,16 @@ def _forget(session: Session, client: Adapter, left: tuple[str, ...]) -> None:
 
 def _missing_directories(base: str, *files: str) -> tuple[str, ...]:
     """The directories on the way to some files that are not there yet, outermost first."""
-    on_the_way = {file[:i] for file in files for i, char in enumerate(file) if char == "/"}
-    return tuple(name for name in sorted(on_the_way) if not os.path.isdir(f"{base}/{name}"))
+    return tuple(name for name in sorted(_on_the_way(*files)) if not os.path.isdir(f"{base}/{name}"))
+
+
+def _directories() -> set[str]:
+    """Those that an installation may make."""
+    return _on_the_way(GATE, *(clients.get(name).SETTINGS for name in clients.NAMES))
+
+
+def _on_the_way(*files: str) -> set[str]:
+    return {file[:i] for file in files for i, char in enumerate(file) if char == "/"}
 
 
 def _remove_empty(path: str) -> bool:
