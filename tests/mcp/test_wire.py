@@ -138,10 +138,10 @@ def test_calls_in_parallel_are_all_answered_and_one_path_has_one_holder(start: C
         assert lost is not mine
 
 
-def board_id(client: Raw, asked: list[tuple[Raw, int]], failed: list[bool], holders: dict[str, str]) -> str:
-    """The id of the agent that a client is: the holder of what it was granted."""
-    number = next(n for n, (who, _) in enumerate(asked) if who is client and not failed[n])
-    return holders[f"f{number // 2 % 5}"]
+def board_id(client: Raw, asked: list[tuple[Raw, int]], failed: list[bool], holders: dict[str, str]) -> str | None:
+    """The id of the agent that a client is: the holder of what it was granted; None when the other had it all."""
+    number = next((n for n, (who, _) in enumerate(asked) if who is client and not failed[n]), None)
+    return None if number is None else holders[f"f{number // 2 % 5}"]
 
 
 def test_a_call_that_waits_does_not_keep_others_waiting_and_is_granted_in_its_turn(
