@@ -1,8 +1,8 @@
 """The parse tree: tree-sitter's, within bounds.
 
 The parser is an extra (`agentsync[shell]`), imported here only, in the function that needs it. Its time has no bound of
-its own: 64 kB of `|` took it two minutes. So it is stopped after `CPU_LIMIT` seconds, and a text with a NUL, which no
-shell can be given and on which it cannot be stopped, is not parsed at all.
+its own, so it is stopped after `CPU_LIMIT` seconds. What it cannot be stopped at is not parsed at all: a text with a NUL,
+which no shell can be given, and more than `MAX_PIPES` pipes (32,000 in a row took it 37 seconds, without asking).
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ MAX_BYTES = 65536
 CPU_LIMIT = 0.25
 """Seconds of processor time; 64 kB of ordinary commands take 0.08."""
 
+MAX_PIPES = 2000
+"""How many `|` a text may have; the end of a pipeline of that many takes 0.1 seconds, and four times as long if twice."""
+
 MENDS = 8
 """How often a text is parsed again because the grammar lost the end of a line."""
 
@@ -38,7 +41,7 @@ def parse(text: str) -> Node | None:
     Raises:
         MissingExtraError: the parser is not installed.
     """
-    if len(text) > MAX_BYTES or "\0" in text:
+    if len(text) > MAX_BYTES or "\0" in text or text.count("|") > MAX_PIPES:
         return None
     try:
         source = text.encode("utf-8", "surrogateescape")

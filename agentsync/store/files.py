@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,8 +20,6 @@ from agentsync.runtime import PLATFORM
 from agentsync.store.sharing import patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from agentsync.runtime import Platform
 
 MAX_RECORD = 1 << 20
@@ -67,7 +64,7 @@ def read_plain(path: str, cap: int) -> bytes | None:
         if error.errno == errno.ENXIO:  # a socket
             return None
         raise
-    with _closing(fd, path):
+    with _Closing(fd, path):
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
         chunks, left = [], cap
@@ -118,7 +115,7 @@ class Files:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise StrangeFileError(f"{path} is not a regular file", _STRANGE) from None
             raise
-        with _closing(fd, path):
+        with _Closing(fd, path):
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise StrangeFileError(f"{path} is not a regular file", _STRANGE)
@@ -154,7 +151,7 @@ class Files:
         path = self._way(key)
         fd = os.open(path, _CREATE, 0o600)
         try:
-            with _closing(fd, path):
+            with _Closing(fd, path):
                 view = memoryview(data)
                 while view:
                     view = view[os.write(fd, view) :]
@@ -228,7 +225,7 @@ class Files:
     def append(self, key: str, line: bytes) -> None:
         """Add a line by one write. A crash may tear it, so nothing that matters is kept this way."""
         path = self._way(key)
-        with _closing(os.open(path, _APPEND, 0o600), path) as fd:
+        with _Closing(os.open(path, _APPEND, 0o600), path) as fd:
             os.write(fd, line)
 
     def disk_time(self) -> float:
@@ -243,7 +240,7 @@ class Files:
         if self._platform == "windows":
             return  # a directory cannot be opened there, and its journal keeps names in order
         path = self.path(key)
-        with _closing(os.open(path, os.O_RDONLY), path) as fd:
+        with _Closing(os.open(path, os.O_RDONLY), path) as fd:
             os.fsync(fd)
 
 
@@ -254,17 +251,24 @@ def _linked(path: str) -> StrangeFileError:
 _STRANGE = "nothing of ours looks like that: see what it is and remove it"
 
 
-@contextmanager
-def _closing(fd: int, path: str) -> Iterator[int]:
+class _Closing:
     """Close a file in the end. The system names no path when a call on a descriptor fails, so this does."""
-    try:
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd = fd
+        self._path = path
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         try:
-            yield fd
-        finally:
-            os.close(fd)
-    except OSError as error:
-        error.filename = error.filename or path
-        raise
+            os.close(self._fd)
+        except OSError as failed:
+            failed.filename = self._path
+            raise
+        if isinstance(error, OSError):
+            error.filename = error.filename or self._path
 
 
 def _sync(fd: int) -> None:
