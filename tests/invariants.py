@@ -14,7 +14,7 @@ from agentsync.core.locks import conflicting
 from agentsync.core.records import KINDS, Event, Lock, Record
 from agentsync.store import codec
 
-REPLAYED = ("agents/", "locks/", "inbox/", "tasks/", "messages/", "decisions/", "queue/", "installed/")
+REPLAYED = ("agents/", "locks/", "inbox/", "tasks/", "messages/", "decisions/", "queue/", "installed/", "remote/")
 """Where the records are that only transactions write, so that the log must explain every one of them."""
 
 

@@ -33,6 +33,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     lock.add_argument("--shared", action="store_true", help="beside other shared locks")
     lock.add_argument("--task", metavar="ID", help="the task it is for")
     lock.add_argument("--everywhere", action="store_true", help="in all worktrees")
+    lock.add_argument("--remote", action="store_true", help="on all machines that share a board (see remote --help)")
     add_wait(lock)
     lock.set_defaults(run=_lock)
 
@@ -83,6 +84,7 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
         reason=options.reason,
         task=options.task,
         everywhere=options.everywhere,
+        remote=options.remote,
         wait=options.wait,
         priority=options.priority,
     )
@@ -96,6 +98,7 @@ def _lock(context: Context, options: argparse.Namespace) -> int:
     now = context.runtime.now()
     for granted in decision.locks:
         mode = " (shared)" if granted.mode == "shared" else ""
+        mode += " on all machines" if granted.machine is not None else ""
         context.say(
             f"locked {escape(granted.path)}{mode} until {clock(granted.expires_at, now)}, token {granted.token}"
         )

@@ -99,7 +99,7 @@ def named(words: str, presences: Iterable[Presence], former: Agent | None = None
     Raises:
         NotFoundError: Several agents have this name.
     """
-    there = list(presences)
+    there = [presence for presence in presences if presence.agent.machine is None]
     same = [p for p in there if p.agent.id == words] or [p for p in there if p.agent.name == words]
     if not same and former is not None:
         same = [p for p in there if same_client(former, p.agent)]
@@ -188,8 +188,8 @@ def sweep(
     told: dict[str, list[str]] = {}
     for presence in presences:
         agent = presence.agent
-        if not presence.is_gone or presence.continues:
-            continue
+        if not presence.is_gone or presence.continues or agent.machine is not None:
+            continue  # guests come and go with their locks, by `sync`
         own = [h for h in held if h.lock.holder == agent.id]
         if not {keys.agent(agent.id), *(keys.lock(h.lock) for h in own)}.isdisjoint(newer):
             continue

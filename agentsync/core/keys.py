@@ -18,6 +18,9 @@ FORMAT = "format.json"
 INTENT = "intent.json"
 GUARD = "guard"
 
+LINK = "remote/link.json"
+BOARD = "remote/board.json"
+
 REVISION_DIGITS = 12
 
 Drawer = Literal["", "globs/", "shared/"]
@@ -37,6 +40,11 @@ def past_agent(agent_id: str) -> str:
 def activity(agent_id: str) -> str:
     """`activity/<id>.ndjson`: edits reported by the gate, best effort."""
     return f"activity/{agent_id}.ndjson"
+
+
+def machine(machine_id: str) -> str:
+    """`remote/machines/<id>.json`: another clone, as it was seen last."""
+    return f"remote/machines/{machine_id}.json"
 
 
 def inbox(agent_id: str) -> str:
@@ -99,7 +107,7 @@ def is_home(key: str, record: Record) -> bool:
     """Whether a record lies where its own id says. What it is called and what is done to it must not come apart."""
     name = key.rpartition("/")[2].removesuffix(".json")
     kind, named = type(record).__name__, getattr(record, "id", None)
-    if kind in ("Agent", "Task"):
+    if kind in ("Agent", "Task", "Machine"):
         return bool(named == name)
     if kind in ("Message", "Decision", "Waiter") and isinstance(named, str):
         number, _, whose = name.partition("-")

@@ -110,8 +110,15 @@ def held(lock: Lock, renewed: datetime, holder: Presence | None, now: datetime, 
     until = expiry(lock, renewed, holder, now if process == "alive" else None)
     if process != "unknown":
         return Held(lock, until, holder, live=process == "alive")
-    gone = holder is not None and not holder.ended and holder.status in ("stale", "offline", "dead")
+    # Other machines tell now and then, so of a guest's silence only the lease counts.
+    silent = holder is not None and holder.agent.machine is None and holder.status in ("stale", "offline", "dead")
+    gone = silent and holder is not None and not holder.ended
     return Held(lock, until, holder, live=now < until and not gone)
+
+
+def is_guest(lock: Lock) -> bool:
+    """Whether an agent of another machine holds it."""
+    return lock.machine is not None and lock.holder.endswith(f".{lock.machine}")
 
 
 def has_left(agent: Presence | None) -> bool:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from agentsync.core import keys
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
-from agentsync.core.lease import Held
+from agentsync.core.lease import Held, is_guest
 from agentsync.core.paths import Target, overlap, reach_overlap, target_of
 from agentsync.core.records import Agent, Lock, Mode, Owner
 
@@ -126,6 +126,8 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
     writes += [Drop(key) for key in sorted(drops) if key not in locks]
     told: dict[str, list[str]] = {}
     for lock in gone.values():
+        if is_guest(lock):
+            continue  # its machine tells it
         told.setdefault(lock.holder, []).append(
             f"your lock on {lock.path} had lapsed and was taken over by {me.name} ({me.id}): "
             "read the file again before you go on with it"
@@ -174,9 +176,11 @@ def _lease(me: Agent, target: Target, request: Request, own: Sequence[Held], sta
     )
     if kept is None:
         return lock
+    same = (kept.mode, kept.everywhere) == (request.mode, target.everywhere)
     return replace(
         lock,
-        token=kept.token if (kept.mode, kept.everywhere) == (request.mode, target.everywhere) else stamp.token,
+        token=kept.token if same else stamp.token,
+        machine=kept.machine if same else None,
         acquired_at=kept.acquired_at,
         reason=request.reason or kept.reason,
         task=request.task or kept.task or me.task,
@@ -200,7 +204,7 @@ def release(board: Board, me: Agent, targets: Iterable[Target], force: bool, sta
         return Conflict(blocked=tuple(blocked))
     told: dict[str, list[str]] = {}
     for lock in dropped.values():
-        if lock.holder != me.id:
+        if lock.holder != me.id and not is_guest(lock):
             told.setdefault(lock.holder, []).append(f"your lock on {lock.path} was released by {me.name} ({me.id})")
     drops: list[Write] = [Drop(key) for key in dropped]
     return Released(locks=tuple(dropped.values()), writes=(*drops, *notices(told, stamp)))

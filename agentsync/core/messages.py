@@ -76,7 +76,9 @@ def recipients(
     Raises:
         NotFoundError: Nobody is meant, or several agents share the name.
     """
-    others = tuple(presence.agent for presence in presences if presence.agent.id != me.id)
+    # Mail does not travel to other machines, whose agents are here only with their locks.
+    here = (presence.agent for presence in presences if presence.agent.machine is None)
+    others = tuple(agent for agent in here if agent.id != me.id)
     if to == ALL:
         return ALL, others
     found = agents.named(to, presences, former)

@@ -11,8 +11,10 @@ from msgspec import Struct
 
 WORKTREES = ("warn", "deny", "ignore")
 PRE_PUSH = ("off", "warn", "enforce")
+REACH = ("local", "remote")
+UNCONFIRMED = ("refuse", "warn")
 _MINUTES = ("stale_minutes", "offline_minutes", "ttl_minutes", "auto_lock_minutes")
-_PATHS = ("ignore", "shared", "required")
+_PATHS = ("ignore", "shared", "required", "remote")
 MAX_MINUTES = 60 * 24 * 30
 """A lease of more than thirty days is a mistake."""
 
@@ -32,6 +34,10 @@ class Config(Struct, frozen=True, kw_only=True, gc=False):
     """How long a lock lasts after its holder's last sign of life."""
     pre_push: Literal["off", "warn", "enforce"] = "warn"
     """What a push of paths meets that others hold."""
+    reach: Literal["local", "remote"] = "local"
+    """Whether all locks by hand are for all machines, where a remote was added."""
+    unconfirmed: Literal["refuse", "warn"] = "refuse"
+    """What becomes of such a lock when the remote cannot be reached: nothing, or one for this machine."""
     auto_lock_minutes: int = 10
     """How long a lock taken by an edit lasts after the last edit of that file."""
     ignore: tuple[str, ...] = ()
@@ -40,6 +46,9 @@ class Config(Struct, frozen=True, kw_only=True, gc=False):
     """Patterns of paths that several agents may edit at a time: edits take shared leases."""
     required: tuple[str, ...] = ()
     """Patterns of paths that may be edited only under a lock taken by hand."""
+
+    remote: tuple[str, ...] = ()
+    """Patterns of paths whose locks by hand are for all machines."""
 
     def class_of(self, path: str) -> Literal["ignore", "shared", "required", "plain"]:
         """What the `[paths]` table says about a path; the stricter word wins."""
@@ -68,6 +77,8 @@ def from_table(table: dict[str, Any]) -> tuple[Config, list[str]]:
             (key == "auto_lock" and isinstance(value, bool))
             or (key == "worktrees" and value in WORKTREES)
             or (key == "pre_push" and value in PRE_PUSH)
+            or (key == "reach" and value in REACH)
+            or (key == "unconfirmed" and value in UNCONFIRMED)
             or (key in _MINUTES and type(value) is int and 0 < value <= MAX_MINUTES)
         ):
             settings[key] = value

@@ -58,6 +58,8 @@ class Agent(Record, tag="agent", frozen=True, kw_only=True, gc=False):
     """Name of the linked worktree the session works in; null = the main one."""
     branch: str | None = None
     host: str = ""
+    machine: Id | None = None
+    """Of a guest, which works in another clone: where. Null = here."""
     pid: int | None = None
     """The long-lived client's process, never that of a hook or a command; null = unknown."""
     pid_start: int | None = None
@@ -99,6 +101,8 @@ class Lock(Record, tag="lock", frozen=True, kw_only=True, gc=False):
     """Binds in all worktrees, not only in the one it was taken in."""
     worktree: str | None = None
     branch: str | None = None
+    machine: Id | None = None
+    """Binds on all machines: whose agent holds it. Null = binds on this one only."""
     acquired_at: Time
     expires_at: Time
     """As granted. The holder's signs of life move it on without rewriting the record: see `lease.expiry`."""
@@ -233,6 +237,55 @@ class Installation(Record, tag="installation", frozen=True, kw_only=True, gc=Fal
     created_at: Time
 
 
+class Link(Record, tag="link", frozen=True, kw_only=True, gc=False):
+    """`remote/link.json`: this clone shares locks with others through a ref of a git remote."""
+
+    remote: str
+    """Its name in git's configuration, an address, or a path."""
+    ref: str
+    machine: Id
+    """What this clone is called there: random, made with this record."""
+    version: str | None = None
+    """Of the board that was seen last: a commit. The file's mtime says when."""
+    created_at: Time
+
+
+class Board(Record, tag="board", frozen=True, kw_only=True, gc=False):
+    """`board.json` of the shared board; as it was seen last, in `remote/board.json`."""
+
+    store: str
+    """Random, made with the board. Goes into the tokens of its locks."""
+    serial: Annotated[int, Meta(ge=1)]
+    """Grows with every commit, and over any that the writer has seen."""
+    squashed: int = 0
+    """Serial of the commit up to which the history was folded."""
+    created_at: Time
+
+
+class Present(Struct, frozen=True, kw_only=True, gc=False):
+    """An agent as its machine tells the others."""
+
+    agent: Id
+    name: str
+    client: str = "shell"
+    branch: str | None = None
+    last_seen: Time
+    """Its heartbeat, by its machine's clock."""
+    seen_at: Time | None = None
+    """When the reader first saw that heartbeat, by its own clock; on the board null."""
+
+
+class Machine(Record, tag="machine", frozen=True, kw_only=True, gc=False):
+    """`machines/<id>.json` of the shared board; of the other machines also in `remote/machines/`."""
+
+    id: Id
+    host: str = ""
+    agents: tuple[Present, ...] = ()
+    created_at: Time
+    last_seen: Time
+    """When it wrote this, by its own clock."""
+
+
 class Change(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One write of a transaction: `put` a record at a place in the state directory, or `drop` what is there."""
 
@@ -264,5 +317,8 @@ KINDS: dict[str, type[Record]] = {
     "decision": Decision,
     "waiter": Waiter,
     "installation": Installation,
+    "link": Link,
+    "board": Board,
+    "machine": Machine,
     "event": Event,
 }

@@ -45,6 +45,7 @@ def lock(
     reason: str | None = None,
     task: str | None = None,
     everywhere: bool = False,
+    remote: bool = False,
     wait: float | None = None,
     priority: int = 0,
 ) -> Granted | Conflict:
@@ -60,6 +61,8 @@ def lock(
         reason: Why, for those who are refused.
         task: The task it is for.
         everywhere: Whether it binds in all worktrees.
+        remote: Whether it binds on all machines that share a board (`remote add`); the answer then waits for the
+            network. The team's configuration may want that without being asked.
         wait: Seconds to stand in line for it; `waiting.FOREVER`; None = be refused at once.
         priority: Points in line; each counts like having come a minute earlier.
 
@@ -68,7 +71,8 @@ def lock(
 
     Raises:
         GaveUpError: The place in line was lost: the session has ended, or the state was deleted.
-        UsageError: A path, the reason or the time cannot be used.
+        UsageError: A path, the reason or the time cannot be used, or no remote was added.
+        AgentSyncError: The remote refuses, or cannot be reached.
     """
     if reason is not None and len(reason) > MAX_REASON:
         raise UsageError(f"the reason has {len(reason)} characters", f"say it in {MAX_REASON}")
@@ -78,6 +82,11 @@ def lock(
         raise UsageError(f"{count} targets are too many", f"lock at most {MAX_TARGETS}, or a directory")
     session, targets = resolve_targets(session, paths, resources, everywhere)
     config = session.store.config
+    if remote or session.store.files.status(keys.LINK) is not None:
+        from agentsync.ops import reach
+
+        remote = remote or reach.is_wanted(session, targets)
+        targets = reach.everywhere(targets) if remote else targets
     request = Request(
         targets=targets,
         mode="shared" if shared else "exclusive",
@@ -87,6 +96,10 @@ def lock(
         task=task,
         all_worktrees=config.worktrees == "deny",
     )
+    if remote and wait is not None:
+        raise UsageError("nobody stands in line on other machines", "leave out --wait, and try again later")
+    if remote:
+        return reach.take(session, request)
     if wait is None:
         return take(session, request)
     return take_in_turn(session, request, wait, priority)
@@ -95,19 +108,24 @@ def lock(
 def take(session: Session, request: Request) -> Granted | Conflict:
     """Decide and commit a request for locks. Those by hand do not pass anybody who is in line; edits do."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        me = agents.ensure(session, tx)
-        left: tuple[Write, ...] = ()
-        if request.auto or not tx.ask(lambda state, _: state.queue()):
-            decision = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
-        else:
-            from agentsync.core import queue
-            from agentsync.ops.waiting import gone
+        return take_in(session, tx, request)
 
-            decision = tx.ask(lambda state, stamp: queue.decide(state, state.line(), me, request, stamp))
-            left = gone(tx.state)
-        if isinstance(decision, Granted):
-            commit_grant(tx, me, decision, left)
-        return decision
+
+def take_in(session: Session, tx: Transaction, request: Request) -> Granted | Conflict:
+    """The same within a transaction."""
+    me = agents.ensure(session, tx)
+    left: tuple[Write, ...] = ()
+    if request.auto or not tx.ask(lambda state, _: state.queue()):
+        decision = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
+    else:
+        from agentsync.core import queue
+        from agentsync.ops.waiting import gone
+
+        decision = tx.ask(lambda state, stamp: queue.decide(state, state.line(), me, request, stamp))
+        left = gone(tx.state)
+    if isinstance(decision, Granted):
+        commit_grant(tx, me, decision, left)
+    return decision
 
 
 def take_in_turn(session: Session, request: Request, seconds: float, priority: int = 0) -> Granted | Conflict:
@@ -169,7 +187,12 @@ def unlock(
     targets = None
     if not everything:
         session, targets = resolve_targets(session, paths, resources)
-    return _release(session, targets, force) if session.store.exists() else Released(locks=())
+    released = _release(session, targets, force) if session.store.exists() else Released(locks=())
+    if isinstance(released, Released) and any(dropped.machine is not None for dropped in released.locks):
+        from agentsync.ops import reach
+
+        reach.announce(session, released.locks)
+    return released
 
 
 def _release(session: Session, targets: Iterable[Target] | None, force: bool) -> Released | Conflict:

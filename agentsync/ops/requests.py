@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, queue
 from agentsync.core.changes import Drop, Put, Write
+from agentsync.core.lease import is_guest
 from agentsync.core.paths import reach_overlap, target_of
 from agentsync.core.records import Message, Reader, Waiter
 from agentsync.errors import NotFoundError, UsageError
@@ -81,6 +82,11 @@ def request(session: Session, path: str, message: str | None = None) -> Asked | 
             if mine:
                 return Yours(target.path)
             raise NotFoundError(f"nobody holds {target.path}", f"agent-sync lock {path}")
+        if abroad := next((lock for lock in others if is_guest(lock)), None):
+            raise UsageError(
+                f"{target.path} is held by {abroad.holder} on another machine, where requests do not go",
+                "talk to its people, or work on something else",
+            )
         wanted = (queue.wanted(target),)
         for _, waiter in tx.state.queue():
             if (waiter.wants, waiter.agent, waiter.targets) == ("release", me.id, wanted):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from agentsync.core import keys
 from agentsync.core.messages import is_announcement
 from agentsync.core.paths import Target, overlap, target_of
 from agentsync.core.tasks import UNFINISHED, current
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Held, Presence
     from agentsync.core.records import Decision
     from agentsync.ops.agents import Whoami
+    from agentsync.ops.remote import Standing
     from agentsync.ops.session import Session
     from agentsync.ops.tasks import Seen
 
@@ -38,6 +40,8 @@ class Overview(Struct, frozen=True, kw_only=True, gc=False):
     unread: int
     """Messages that wait for the caller."""
     revision: int
+    remote: Standing | None = None
+    """The board that is shared with other machines, if there is one."""
     waiting: int = 0
     """How many are in line for something."""
     overlaps: int = 0
@@ -53,6 +57,11 @@ def overview(session: Session) -> Overview:
     known = tasks.board(session)
     state = session.store.state()
     held = tuple(locks.held(session))
+    others = None
+    if session.store.files.status(keys.LINK) is not None:
+        from agentsync.ops import remote
+
+        others = remote.standing(session)
     return Overview(
         you=you,
         agents=tuple(state.presences()),
@@ -61,6 +70,7 @@ def overview(session: Session) -> Overview:
         task=current(session.me.id, you.presence.agent.task, [seen.task for seen in known]),
         decisions=tuple(decisions.listing(session)),
         unread=sum(not is_announcement(message) for _, message in state.inbox(session.me.id)),
+        remote=others,
         waiting=len(state.line()),
         revision=session.store.revision(),
         overlaps=_overlaps(session, held, state.now),

@@ -47,6 +47,11 @@ def whoami(answer: Whoami) -> dict[str, Any]:
 
 def overview(board: Overview) -> dict[str, Any]:
     """`status --json`."""
+    shared: dict[str, Any] = {}
+    if board.remote is not None:
+        from agentsync.render import remote
+
+        shared = {"remote": remote.payload(board.remote)}
     return {
         "you": {**whoami(board.you), "task": board.task},
         "agents": [agent(p) for p in board.agents],
@@ -55,6 +60,7 @@ def overview(board: Overview) -> dict[str, Any]:
         "decisions": list(board.decisions),
         "unread": board.unread,
         "revision": board.revision,
+        **shared,
     }
 
 

@@ -55,6 +55,11 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
         for text, presence in zip(aligned(rows), board.agents, strict=True):
             end = start + len(presence.status)
             lines.append(text[:start] + paint(text[start:end], _code(presence)) + text[end:])
+    if board.remote is not None:
+        from agentsync.render import remote
+
+        heading = f"MACHINES  as seen {ago(board.remote.seen, now)}"
+        lines += ["", paint(heading, "1"), *(remote.machines(board.remote, now) or ["  no others"])]
     if board.locks:
         lines += ["", paint("LOCKS", "1"), *aligned([locks.row(held, now) for held in board.locks[:MAX_ROWS]])]
         if len(board.locks) > MAX_ROWS:
@@ -89,6 +94,8 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
         free = "" if held.live else ", free to take"
         reason = f": {escape(held.lock.reason, 80)}" if held.lock.reason else ""
         entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
+    if board.remote is not None:
+        entries.append(f"- other machines as seen {ago(board.remote.seen, now)}: agent-sync sync looks again")
     entries += [f"- decision {decision(one, now, 120)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
     entries += [f"- {board.waiting} in line: agent-sync queue"] if board.waiting else []
     if board.overlaps:
@@ -140,13 +147,14 @@ def _agent_row(presence: Presence, me: str, now: datetime) -> list[str]:
     agent = presence.agent
     where = escape(agent.worktree or "", 40)
     branch = escape(agent.branch or "", 40)
+    host = f"on {escape(agent.host or agent.machine, 32)}" if agent.machine else ""
     return [
         escape(agent.name, 32) + (" (you)" if agent.id == me else ""),
         agent.id,
         escape(agent.client, 16),
         f" {presence.status} ",
         ago(agent.last_seen, now),
-        " ".join(part for part in (branch, f"[{where}]" if where else "") if part),
+        " ".join(part for part in (branch, f"[{where}]" if where else "", host) if part),
         escape(agent.role or "", 40),
     ]
 

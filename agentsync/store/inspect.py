@@ -26,7 +26,7 @@ NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "fuse.
 """File systems on which flock may be local, or change notifications missing."""
 
 
-FOLDERS = ("agents", "locks", "tasks", "messages", "inbox", "decisions", "queue", "installed", "log")
+FOLDERS = ("agents", "locks", "tasks", "messages", "inbox", "decisions", "queue", "installed", "remote", "log")
 """Where records are."""
 
 

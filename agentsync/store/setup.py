@@ -107,8 +107,8 @@ def _publish(store: Store, key: str, data: bytes) -> None:
         store.files.link(store.files.write_temp(data, sync=key != BALLAST), key)
 
 
-OWNED = ("agents", "locks", "queue")
-"""What belongs to agents at work, who work elsewhere when the directory is a copy."""
+OWNED = ("agents", "locks", "queue", "remote")
+"""What belongs to agents at work, who work elsewhere when the directory is a copy, and what a clone is called."""
 
 
 def verified_format(store: Store) -> Format:

@@ -24,7 +24,20 @@ from agentsync.core.paths import (
     parents,
     plain_target,
 )
-from agentsync.core.records import Agent, Decision, Installation, Lock, Message, Owner, Record, Task, Waiter
+from agentsync.core.records import (
+    Agent,
+    Board,
+    Decision,
+    Installation,
+    Link,
+    Lock,
+    Machine,
+    Message,
+    Owner,
+    Record,
+    Task,
+    Waiter,
+)
 from agentsync.errors import DamagedRecordError, NewerRecordError, StrangeFileError
 from agentsync.store import codec
 
@@ -74,9 +87,10 @@ class State:
                 self._presences[agent_id] = None
             else:
                 agent, mtime = found
-                activity = self._files.status(keys.activity(agent_id))
-                seen = max(agent.last_seen, _time(mtime), _time(activity.st_mtime) if activity else agent.last_seen)
-                agent = replace(agent, last_seen=seen)
+                if agent.machine is None:  # of a guest, the record says all that is known
+                    activity = self._files.status(keys.activity(agent_id))
+                    edited = _time(activity.st_mtime) if activity else agent.last_seen
+                    agent = replace(agent, last_seen=max(agent.last_seen, _time(mtime), edited))
                 self._presences[agent_id] = lease.presence(agent, self.now, self._life_of(agent), self.config)
         return self._presences[agent_id]
 
@@ -316,6 +330,22 @@ class State:
         """What was there before a client's hooks were installed."""
         found = self._record(keys.installation(client, worktree), Installation)
         return found[0] if found else None
+
+    # ------------------------------------------------------------ other machines
+    def link(self) -> tuple[Link, datetime] | None:
+        """How this clone takes part in a shared board, and when it last looked at that; None when it does not."""
+        found = self._record(keys.LINK, Link)
+        return (found[0], _time(found[1])) if found else None
+
+    def board(self) -> Board | None:
+        """Which board that is, as it was seen last."""
+        found = self._record(keys.BOARD, Board)
+        return found[0] if found else None
+
+    def machines(self) -> list[Machine]:
+        """The other machines, as they were seen last, by id."""
+        found = (self._record(f"remote/machines/{name}", Machine) for name in self._names("remote/machines"))
+        return [record[0] for record in found if record]
 
     # ------------------------------------------------------------ reading
     def _record(self, key: str, kind: type[R]) -> tuple[R, float] | None:

@@ -1,0 +1,373 @@
+"""A board as one ref of a git remote: any that git can push to.
+
+Plumbing only, in a bare repository of our own: no index, no worktree, nothing of the user's repository changes, no hook
+runs, and what a killed process leaves is garbage, never a lock file that would stop the next one. (Hence the files that
+git would lock, `HEAD`, `config` and the one ref, are written by us, by rename.) The user's repository lends the
+remote's address and what is configured for getting there.
+
+Every git runs in a session of its own, so that nothing can ask a terminal, and is killed with its children when the
+time is up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from agentsync.errors import AgentSyncError
+from agentsync.remote.backend import LIMIT_S, Done, Lost, Rejected, Snapshot, Unreachable
+from agentsync.store.files import MAX_RECORD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from agentsync.store.files import Files
+
+REPOSITORY = "remote.git"
+"""Our bare repository, in the state directory."""
+
+SEEN = f"{REPOSITORY}/refs/heads/seen"
+"""The version that was seen last: what need not be fetched again."""
+
+KEPT = re.compile(
+    r"GIT_(SSH|SSH_COMMAND|SSL_.*|HTTP_.*|PROXY_.*|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|EXEC_PATH)"
+)
+"""Variables of git's that say how to get somewhere, and not to which repository."""
+
+LENT = re.compile(r"(credential|http|url|ssh|protocol)\..*|core\.(sshcommand|gitproxy)")
+"""Settings of the user's repository that say the same."""
+
+FORCED = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "false",
+    "SSH_ASKPASS": "false",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GCM_INTERACTIVE": "never",
+    "LC_ALL": "C",
+    "LANGUAGE": "",
+    **{
+        f"GIT_{who}_{what}": word
+        for who in ("AUTHOR", "COMMITTER")
+        for what, word in (("NAME", "agent-sync"), ("EMAIL", "agent-sync@localhost"))
+    },
+}
+
+SETTINGS = (
+    *("credential.interactive=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0"),
+    *("maintenance.auto=false", "push.followTags=false", "push.gpgSign=false", "push.recurseSubmodules=no"),
+    *(
+        "fetch.recurseSubmodules=no",
+        "fetch.writeCommitGraph=false",
+        "fetch.unpackLimit=1000",
+        "transfer.unpackLimit=1000",
+    ),
+)
+
+_LOST = re.compile(
+    r"stale info|fetch first|non-fast-forward|failed to update ref|incorrect old value|cannot lock ref|failed to lock|"
+    r"reference already exists|needs force"
+)
+"""Words for a push that was too late, by git here and by receive-pack there."""
+
+_DENIED = re.compile(
+    r"permission denied|access denied|denied to|authentication failed|could not read (username|password)|"
+    r"invalid (username|credentials)|403|401|not authori[sz]ed|read.only|protected",
+    re.IGNORECASE,
+)
+
+_SHOWN = 400
+"""Characters of the remote's words that are repeated."""
+
+
+class _EndedError(AgentSyncError):
+    """A git that did not do what it was asked; `said` is its standard error."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(f"git says: {said[:_SHOWN]}", "see what git says")
+        self.said = said
+
+
+class _TimeUp(Exception):  # noqa: N818 # it never leaves this module
+    """The time limit was over."""
+
+
+class PlainGit:
+    """The board at `ref` of `remote`."""
+
+    def __init__(
+        self, files: Files, top: str, remote: str, ref: str, *, env: Mapping[str, str], limit_s: float = LIMIT_S
+    ) -> None:
+        """Nothing is asked or made before it is needed.
+
+        Args:
+            files: Primitives below the state directory, where our repository is.
+            top: The user's working tree, or bare repository.
+            remote: A remote of it, an address, or a path.
+            ref: The whole name of the ref.
+            env: The caller's environment.
+            limit_s: Seconds that one git may take.
+        """
+        self._files = files
+        self._top = top
+        self._remote = remote
+        self._ref = ref
+        self._limit_s = limit_s
+        outer = {name: value for name, value in env.items() if not name.startswith("GIT_") or KEPT.fullmatch(name)}
+        self._lent = {**outer, **FORCED}
+        self._env = {**self._lent, "GIT_DIR": files.path(REPOSITORY)}
+        self._address: tuple[str, str] | None = None
+        self._trees: dict[str, dict[str, tuple[str, str]]] = {}
+
+    # ------------------------------------------------------------ the three questions
+    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+        """See `Backend.read`."""
+        self._prepare()
+        head = f"{REPOSITORY}/FETCH_HEAD"
+        self._files.unlink(head)
+        try:
+            self._git("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", self._addresses()[0], self._ref)
+        except (_EndedError, _TimeUp) as error:
+            said = self._said(error)
+            if "find remote ref" in said:
+                return Snapshot(version=None, files={}, follows=known is None)
+            return Rejected(said) if _DENIED.search(said) else Unreachable(said)
+        fetched = self._files.read(head)
+        version = fetched.data.split(b"\t")[0].decode("ascii", "replace") if fetched else ""
+        self._note(version)
+        snapshot = Snapshot(version=version, files=self._contents(version), follows=True)
+        if known in (None, version):
+            return snapshot
+        return Snapshot(version=version, files=snapshot.files, follows=self._is_ancestor(known or "", version))
+
+    def recall(self, version: str) -> Snapshot | None:
+        """See `Backend.recall`."""
+        try:
+            return Snapshot(version=version, files=self._contents(version))
+        except _EndedError:  # somebody deleted our repository, which is allowed
+            return None
+
+    def swap(
+        self, base: Snapshot, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+    ) -> Done | Lost | Rejected | Unreachable:
+        """See `Backend.swap`."""
+        self._prepare()
+        tree = self._write_tree(base.version, changes)
+        parents = ("-p", base.version) if base.version and not squash else ()
+        subject = " ".join(about.split())[:200]
+        version = self._git("commit-tree", tree, *parents, stdin=f"{subject}\n".encode()).decode().strip()
+        outcome = self._push(version, base.version or "")
+        if isinstance(outcome, Done):
+            self._note(version)
+        return outcome
+
+    def _push(self, version: str, expected: str) -> Done | Lost | Rejected | Unreachable:
+        lease = f"--force-with-lease={self._ref}:{expected}"
+        try:
+            self._git("push", "--porcelain", "--no-verify", lease, self._addresses()[1], f"{version}:{self._ref}")
+        except (_EndedError, _TimeUp) as error:
+            said = self._said(error)
+            refused = re.search(r"^!\t.*\t\[(remote )?rejected\] \((.*)\)", said, re.MULTILINE)
+            if refused is None:
+                return Rejected(said) if _DENIED.search(said) else Unreachable(said)
+            if _LOST.search(refused[2]):
+                return Lost()
+            words = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
+            return Rejected("; ".join([refused[2], *filter(None, words)])[:_SHOWN])
+        return Done(version)
+
+    # ------------------------------------------------------------ trees
+    def _contents(self, version: str) -> dict[str, bytes]:
+        """All files of a version; one that is larger than any record reads as empty."""
+        blobs = [(path, oid) for path, (kind, oid) in self._tree(version).items() if kind == "blob"]
+        if not blobs:
+            return {}
+        out = self._git("cat-file", "--batch", "--buffer", stdin="".join(f"{oid}\n" for _, oid in blobs).encode())
+        found, at = {}, 0
+        for path, _ in blobs:
+            end = out.index(b"\n", at)
+            size = int(out[at:end].rpartition(b" ")[2])
+            found[path] = out[end + 1 : end + 1 + size] if size <= MAX_RECORD else b""
+            at = end + size + 2
+        return found
+
+    def _tree(self, version: str) -> dict[str, tuple[str, str]]:
+        """Kind and object of every path of a version, directories too."""
+        if version not in self._trees:
+            listed = self._git("ls-tree", "-r", "-t", "-z", "--full-tree", version)
+            entries = (entry.split(b"\t", 1) for entry in listed.split(b"\0") if entry)
+            self._trees[version] = {
+                path.decode("utf-8", "surrogateescape"): (words.split()[1].decode(), words.split()[2].decode())
+                for words, path in entries
+            }
+        return self._trees[version]
+
+    def _write_tree(self, version: str | None, changes: Mapping[str, bytes | None]) -> str:
+        """The object of the tree that a version becomes. Directories where nothing changes are taken as they are."""
+        known = dict(self._tree(version)) if version else {}
+        blobs = self._write_blobs([data for data in changes.values() if data is not None])
+        for path, data in changes.items():
+            known.pop(path, None)
+            if data is not None:
+                known[path] = ("blob", blobs.pop(0))
+        touched = {directory for path in changes for directory in _above(path)}
+        children: dict[str, list[str]] = {directory: [] for directory in touched}
+        for path in known.keys() | touched:
+            if path and (above := path.rpartition("/")[0]) in touched:
+                children[above].append(path)
+        made = ""
+        for depth in sorted({_depth(directory) for directory in touched}, reverse=True):
+            level = sorted(directory for directory in touched if _depth(directory) == depth)
+            listings = []
+            for directory in level:
+                entries = [(path, *known[path]) for path in sorted(children[directory]) if path in known]
+                listings.append(b"".join(_entry(*entry) for entry in entries))
+            trees = (
+                self._git("mktree", "-z", "--batch", "--missing", stdin=b"\0".join([*listings, b""])).decode().split()
+            )
+            for directory, listing, tree in zip(level, listings, trees, strict=True):
+                known.pop(directory, None)
+                if listing and directory:
+                    known[directory] = ("tree", tree)  # git keeps no empty ones
+                made = tree
+        return made
+
+    def _write_blobs(self, contents: Sequence[bytes]) -> list[str]:
+        temps = [self._files.write_temp(data, sync=False) for data in contents]
+        try:
+            paths = "".join(f"{self._files.path(temp)}\n" for temp in temps)
+            return (
+                self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=os.fsencode(paths))
+                .decode()
+                .split()
+            )
+        finally:
+            for temp in temps:
+                self._files.unlink(temp)
+
+    def _is_ancestor(self, old: str, new: str) -> bool:
+        try:
+            self._git("merge-base", "--is-ancestor", old, new)
+        except _EndedError:  # also when the old one is not here any more: then nobody knows
+            return False
+        return True
+
+    # ------------------------------------------------------------ our repository
+    def _prepare(self) -> None:
+        """Make our repository, unless it is there. Each step can be done again."""
+        if self._files.status(f"{REPOSITORY}/HEAD") is not None:
+            return
+        for name in ("objects", "refs/heads"):
+            self._files.make_directory(f"{REPOSITORY}/{name}")
+        version, extension = ("1", "[extensions]\n\tobjectFormat = sha256\n") if self._is_sha256() else ("0", "")
+        config = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n{extension}"
+        self._publish(f"{REPOSITORY}/config", config)
+        self._publish(f"{REPOSITORY}/HEAD", "ref: refs/heads/seen\n")  # last: it says that all is there
+
+    def _is_sha256(self) -> bool:
+        told = self._user_config().get("extensions.objectformat")
+        return told == ["sha256"]
+
+    def _note(self, version: str) -> None:
+        if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", version):
+            self._publish(SEEN, version + "\n")
+
+    def _publish(self, key: str, text: str) -> None:
+        self._files.replace(self._files.write_temp(text.encode(), sync=False), key)
+
+    # ------------------------------------------------------------ the way there
+    def _user_config(self) -> dict[str, list[str]]:
+        """What the user's repository has configured, by lower-case name."""
+        listed = self._run(["config", "--local", "--includes", "--list", "-z"], self._lent, b"")
+        found: dict[str, list[str]] = {}
+        for entry in listed.decode("utf-8", "surrogateescape").split("\0"):
+            name, _, value = entry.partition("\n")
+            found.setdefault(name, []).append(value)
+        return found
+
+    def _addresses(self) -> tuple[str, str]:
+        """Where to fetch from and push to. The first call reads the user's configuration, and takes what it lends."""
+        if self._address is None:
+            config = self._user_config()
+            fetch = config.get(f"remote.{self._remote}.url", [self._remote])[0]
+            push = config.get(f"remote.{self._remote}.pushurl", [fetch])[0]
+            lent = [(name, value) for name, values in config.items() if LENT.fullmatch(name) for value in values]
+            self._env["GIT_CONFIG_COUNT"] = str(len(lent))
+            for number, (name, value) in enumerate(lent):
+                self._env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+            if not {"GIT_SSH", "GIT_SSH_COMMAND"} & self._env.keys() and "core.sshcommand" not in config:
+                self._env["GIT_SSH_COMMAND"] = "ssh -oBatchMode=yes -oConnectTimeout=10"
+            self._address = (fetch, push)
+        return self._address
+
+    def _said(self, error: _EndedError | _TimeUp) -> str:
+        return error.said if isinstance(error, _EndedError) else f"no answer in {self._limit_s:g} s"
+
+    def _git(self, *words: str, stdin: bytes = b"") -> bytes:
+        settings = (part for setting in SETTINGS for part in ("-c", setting))
+        return self._run([*settings, *words], self._env, stdin)
+
+    def _run(self, words: Iterable[str], env: Mapping[str, str], stdin: bytes) -> bytes:
+        """Run git once, for so long at most, in the user's working tree: a remote's address may be relative to it.
+
+        Raises:
+            _EndedError: It said no.
+            _TimeUp: It took too long, and was killed with whatever it had started.
+            AgentSyncError: There is no git.
+        """
+        try:
+            process = subprocess.Popen(
+                ["git", *words],
+                cwd=self._top,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise AgentSyncError(f"git cannot be started: {error}", "install git, or mend the PATH") from None
+        except ValueError:
+            raise _EndedError("a name that no program can be given") from None
+        with process:
+            try:
+                out, complaint = process.communicate(stdin, timeout=self._limit_s)
+            except subprocess.TimeoutExpired:
+                raise _TimeUp from None
+            finally:
+                if process.returncode is None:  # also when we are interrupted
+                    _kill(process)
+        if process.returncode != 0:
+            said = (complaint + b"\n" + out).decode("utf-8", "replace").strip().removeprefix("fatal: ")
+            raise _EndedError(said or f"exit code {process.returncode}")
+        return out
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The process and all its children, which have its session. Those of Windows go by themselves, with their pipes."""
+    if hasattr(os, "killpg"):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it ended at this very moment
+    else:
+        process.kill()
+
+
+def _above(path: str) -> Iterable[str]:
+    """The directories that a path is in; the top is an empty text."""
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _depth(directory: str) -> int:
+    return directory.count("/") + 1 if directory else 0
+
+
+def _entry(path: str, kind: str, oid: str) -> bytes:
+    mode = "040000" if kind == "tree" else "100644"
+    name = path.rpartition("/")[2].encode("utf-8", "surrogateescape")
+    return f"{mode} {kind} {oid}\t".encode() + name + b"\0"
