@@ -42,6 +42,7 @@ from agentsync.ops import (
     install,
     locks,
     mail,
+    remote,
     requests,
     running,
     tasks,
@@ -53,7 +54,7 @@ from agentsync.store.compact import KEEP
 from agentsync.store.watched import Sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 TOP = Path(__file__).resolve().parent.parent
 SCHEMA = TOP / "schema"
@@ -109,6 +110,7 @@ LONG = "vendor/" + "/".join(["a-directory-with-quite-a-long-name"] * 6) + "/file
 PLACES = {
     "format.json": "format.json",
     "agent.json": "agents/claude-3d4e5f60.json",
+    "agent-guest.json": "agents/gil.{machine}.json",
     "agent-in-a-worktree.json": "agents/cleo.json",
     "agent-ended-with-a-lock.json": "agents/erin.json",
     "agent-gone.json": "agents/past/dan.json",
@@ -122,6 +124,8 @@ PLACES = {
     "lock-of-a-command.json": "locks/dist%2F.json",
     "lock-with-a-long-name.json": f"locks/{encode_target('file', LONG)}.json",
     "lock-in-a-worktree.json": "locks/worktrees/feature/src%2Fapp.py.json",
+    "lock-on-all-machines.json": "locks/assets%2Ficons%2F.json",
+    "lock-of-a-guest.json": "locks/assets%2Flogo.svg.json",
     "task.json": "tasks/{task}.json",
     "message.json": "messages/{told}.json",
     "message-notice.json": "inbox/bob/{takeover}.json",
@@ -131,6 +135,9 @@ PLACES = {
     "waiter.json": "queue/{wait}-cleo.json",
     "waiter-request.json": "queue/{request}-claude-3d4e5f60.json",
     "installation.json": "installed/claude.json",
+    "link.json": "remote/link.json",
+    "board.json": "remote/board.json",
+    "machine.json": "remote/machines/{machine}.json",
     "event-lock.json": "log/{lock}.json",
     "event-takeover.json": "log/{takeover}.json",
     "event-force-unlock.json": "log/{force-unlock}.json",
@@ -192,6 +199,7 @@ def tell(scratch: Path) -> Story:
     ada.unlocks("src/db.py", force=True)
     _talk(ada, bob, cleo)
     _run_commands(world, ada, bob)
+    _share(world, ada, player)
     (world.state / "locks/@db-migrations.json").write_bytes(bytes(80))
     assert isinstance(bob.locks("@db-migrations"), Conflict)
     setup.mark_neighbours(str(world.state))
@@ -225,6 +233,18 @@ def _talk(ada: Player, bob: Player, cleo: Player) -> None:
     assert isinstance(place, waiting.Place)
 
 
+def _share(world: World, ada: Player, player: Callable[..., Player]) -> None:
+    """A board shared with another clone, with a lock from either."""
+    hub, other = world.root.parent / "hub.git", world.root.parent / "other"
+    git("init", "-q", "--bare", str(hub), cwd=world.root)
+    git("clone", "-q", str(world.root), str(other), cwd=world.root)
+    gil = Player(StoryRuntime(world.clock, world.machine, {"AGENT_SYNC_ID": "gil"}, str(other)), None)
+    remote.add(gil.session, str(hub))
+    assert isinstance(gil.locks("assets/logo.svg", remote=True, reason="a new colour"), Granted)
+    remote.add(ada.session, str(hub))
+    assert isinstance(ada.locks("assets/icons/", remote=True), Granted)
+
+
 def _run_commands(world: World, ada: Player, bob: Player) -> None:
     """A command that changes what somebody else holds, and one that runs still."""
     held = world.root / "src/api/auth.py"
@@ -245,10 +265,12 @@ def _sample(world: World, place: str) -> bytes:
         last[json.loads(path.read_bytes())["verb"]] = path.stem
     titles = {json.loads(path.read_bytes())["title"]: path.stem for path in (world.state / "tasks").iterdir()}
     last["task"] = titles["Login endpoint"]
+    last["machine"] = next((world.state / "remote/machines").iterdir()).stem
     last["told"] = min(path.stem for path in (world.state / "messages").iterdir())
     text = (world.state / place.format_map(last)).read_text("utf-8")
     for real, shown in ((world.root, "/home/ada/shop"), (world.root.parent, "/home/ada")):
         text = text.replace(str(real), shown)
+    text = re.sub(r'("version": ")[0-9a-f]{40}', rf"\g<1>{'c3' * 20}", text)
     text = re.sub(r'("inode": ?)\d+', r"\g<1>4194309", text)
     text = re.sub(r'("mtime_ns":)\d+', r"\g<1>1893499260000000000", text)
     return re.sub(r'("written_sha256": ")[0-9a-f]{64}', rf"\g<1>{'5e' * 32}", text).encode()
@@ -314,6 +336,9 @@ SPOILED: dict[str, tuple[str, object]] = {
     "decision-text-is-a-list.json": ("text", ["All times are UTC"]),
     "waiter-target-has-no-path.json": ("targets", [{"scope": "file"}]),
     "waiter-wants-unknown.json": ("wants", "tea"),
+    "board-serial-is-zero.json": ("serial", 0),
+    "link-no-machine.json": ("machine", GONE),
+    "machine-agents-is-text.json": ("agents", "gil"),
     "watched-no-path.ndjson": ("real", GONE),
     "watched-size-is-text.ndjson": ("size", "17"),
 }
@@ -612,6 +637,8 @@ PLACEHOLDERS = {
     "<writer>": r"[A-Za-z0-9-]+",
     "<n>": r"\d+",
     "<key>": r"[A-Za-z0-9._+@=,%~-]+",
+    "<machine>": r"[a-z0-9]+",
+    "<path>": r".+",
     "<time>": r"\d{8}T\d{6}",
     "<random>": r"[a-z0-9]+",
 }

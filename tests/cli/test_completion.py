@@ -109,7 +109,7 @@ def test_bash_completes_commands_options_and_values(folder: Path) -> None:
     assert set(bash(folder, "agent-sync ")) == set(HELP)
     assert bash(folder, "agent-sync --v") == ["--version"]
     assert bash(folder, "agent-sync --json -C /tmp whoa") == ["whoami"]
-    assert bash(folder, "agent-sync lock --re") == ["--resource", "--reason"]
+    assert bash(folder, "agent-sync lock --rea") == ["--reason"]
     for command in GRAMMAR.commands:
         offered = bash(folder, f"agent-sync {command.name} -")
         assert set(offered) == {name for option in command.options for name in option.names}
@@ -226,7 +226,7 @@ def test_fish_completes_commands_options_values_and_paths(folder: Path) -> None:
     assert fish(folder, "agent-sync whoa") == [f"whoami\t{HELP['whoami'].about}"]
     assert fish(folder, "agentsync --json -C / whoa") == [f"whoami\t{HELP['whoami'].about}"]
     assert {line.split("\t")[0] for line in fish(folder, "agent-sync ")} == set(HELP)
-    assert [line.split("\t")[0] for line in fish(folder, "agent-sync lock --re")] == ["--reason", "--resource"]
+    assert [line.split("\t")[0] for line in fish(folder, "agent-sync lock --reso")] == ["--resource"]
     assert "claude" in [line.split("\t")[0] for line in fish(folder, "agent-sync install --client ")]
     assert [line.split("\t")[0] for line in fish(folder, "agent-sync completion ")] == ["bash", "fish", "zsh"]
     assert fish(folder, "agent-sync lock sin") == ["single.py"]
