@@ -126,6 +126,11 @@ def outward(lock: Lock, machine: str, token: str) -> Lock:
     )
 
 
+def place(lock: Lock, me: str) -> str:
+    """The key on the board of a lock here."""
+    return keys.lock(lock if lease.is_guest(lock) else replace(lock, holder=f"{lock.holder}.{me}"))
+
+
 def inward(lock: Lock, now: datetime) -> Lock:
     """A guest's lock as it stands here: nothing in it is later than our own clock allows."""
     latest = now + timedelta(seconds=lock.ttl_s)
@@ -261,13 +266,17 @@ def _displaced(board: locks.Board, new: Iterable[Lock]) -> dict[str, Lock]:
 def _missing(here: Mapping[str, Held], shared: Shared, me: str) -> dict[str, Lock]:
     """Own locks that were on the board and are there no more."""
     mine = {key: held.lock for key, held in here.items() if held.lock.machine == me}
-    return {key: lock for key, lock in mine.items() if key not in shared.locks or shared.locks[key].machine != me}
+    return {key: lock for key, lock in mine.items() if not _is_mine(shared.locks.get(place(lock, me)), me)}
+
+
+def _is_mine(there: Lock | None, me: str) -> bool:
+    return there is not None and there.machine == me
 
 
 def _retokened(here: Mapping[str, Held], shared: Shared, me: str) -> Iterable[Lock]:
     """Own locks whose token the board has decided meanwhile: they have gone from one own agent to another."""
-    for key, held in here.items():
-        there = shared.locks.get(key)
+    for held in here.values():
+        there = shared.locks.get(place(held.lock, me))
         if held.lock.machine != me or there is None or there.holder != f"{held.lock.holder}.{me}":
             continue
         if there.token != held.lock.token:
@@ -313,16 +322,15 @@ def plan(
         board = replace(board, squashed=old.serial)
     token = f"{board.store}:{board.serial}"
     granted = tuple(replace(lock, machine=known.me, token=token) for lock in wanted)
-    asked = {keys.lock(lock): outward(lock, known.me, token) for lock in granted}
-    live = {keys.lock(held.lock) for held in known.held if held.live}
+    asked = {place(lock, known.me): outward(lock, known.me, token) for lock in granted}
+    live = {keys.lock(held.lock) for held in known.held if held.live and lease.is_guest(held.lock)}
     kept: dict[str, Lock] = dict(asked)
     for held in known.held:
-        if held.lock.machine == known.me and keys.lock(held.lock) not in asked:
-            there = shared.locks.get(keys.lock(held.lock))
+        key = place(held.lock, known.me)
+        if held.lock.machine == known.me and not lease.is_guest(held.lock) and key not in asked:
+            there = shared.locks.get(key)
             mine = outward(held.lock, known.me, there.token if there else token)
-            kept[keys.lock(held.lock)] = (
-                mine if there is None or there.holder == mine.holder else replace(mine, token=token)
-            )
+            kept[key] = mine if there is None or there.holder == mine.holder else replace(mine, token=token)
     gone = {key for key, lock in shared.locks.items() if lock.machine == known.me and key not in kept} | {*drops}
     for key, lock in shared.locks.items():
         if lock.machine == known.me or key in gone:

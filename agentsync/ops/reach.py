@@ -134,19 +134,20 @@ def _ask(session: Session, there: Exchange, claim: Claim) -> Granted | None:
     while True:
         plan = there.plan(wanted=wanted)
         if isinstance(plan, Lock):
-            came = there.look()
-        elif not plan.worth:
+            there.pause()
+            there.look()
+            return None
+        if not plan.worth:
             return claim.granted  # renewed, and the board has nothing to learn from it
-        else:
-            what = ", ".join(lock.path for lock in mine)
-            match outcome := there.commit(plan, f"lock {what} ({session.me.id} on {there.link.machine})"):
-                case Done():
-                    return _confirm(session, there, claim, wanted, plan.granted)
-                case Lost():
-                    there.pause()
-                    came = there.look(quiet=frozenset(keys.lock(lock) for lock in mine))
-                case _:
-                    raise sync.failure(outcome, there.link)
+        what = ", ".join(lock.path for lock in mine)
+        match outcome := there.commit(plan, f"lock {what} ({session.me.id} on {there.link.machine})"):
+            case Done():
+                return _confirm(session, there, claim, wanted, plan.granted)
+            case Lost():
+                there.pause()
+                came = there.look(quiet=frozenset(keys.lock(lock) for lock in mine))
+            case _:
+                raise sync.failure(outcome, there.link)
         if not {keys.lock(lock) for lock in came.lost}.isdisjoint(keys.lock(lock) for lock in mine):
             return None
 

@@ -25,7 +25,7 @@ from agentsync.store import codec
 from agentsync.store.guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from agentsync.core.records import Link, Record
     from agentsync.ops.session import Session
@@ -305,8 +305,14 @@ def alone(session: Session) -> Iterator[None]:
         yield
 
 
+ENGINES: dict[str, Callable[[Session, str, str], Backend]] = {}
+"""Engines other than git, by the scheme of the address that asks for them."""
+
+
 def engine(session: Session, remote: str, ref: str) -> Backend:
     """The engine for a remote, by what it is called."""
+    if (made := ENGINES.get(remote.partition(":")[0])) is not None:
+        return made(session, remote, ref)
     from agentsync.remote.plain_git import PlainGit
 
     return PlainGit(session.store.files, session.place.root, remote, ref, env=session.runtime.env)
