@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from agentsync.cli.contested import add_wait, refuse
+from agentsync.core.lease import is_guest
 from agentsync.core.locks import Conflict
 from agentsync.render.frame import escape
 
@@ -119,6 +120,8 @@ def _next_step(conflict: Conflict, paths: list[str]) -> str:
         return "let go of what the others wait for (agent-sync unlock PATH), or work on something else"
     if not conflict.blocked:
         return f"join it: agent-sync lock --wait {path}"
+    if any(is_guest(blocked.held.lock) for blocked in conflict.blocked):
+        return f"it is held on another machine; agent-sync sync looks again, agent-sync explain {path} tells more"
     return f"wait for it: agent-sync lock --wait {path}; agent-sync explain {path} tells more"
 
 

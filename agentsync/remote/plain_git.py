@@ -67,8 +67,7 @@ SETTINGS = (
 )
 
 _LOST = re.compile(
-    r"stale info|fetch first|non-fast-forward|failed to update ref|incorrect old value|cannot lock ref|failed to lock|"
-    r"reference already exists|needs force"
+    r"stale info|failed to update ref|incorrect old value|cannot lock ref|failed to lock|reference already exists"
 )
 """Words for a push that was too late, by git here and by receive-pack there."""
 
