@@ -211,6 +211,32 @@ def test_who_asks_while_nobody_is_in_line_does_not_load_the_line(repo: Path) -> 
         assert not modules & {"agentsync.core.queue", "agentsync.ops.waiting"}
 
 
+def share(repo: Path) -> None:
+    """Take part in a board with a machine that holds `theirs.py`."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.invalid"]
+    for words in (["init", "-q"], ["init", "-q", "--bare", "../hub.git"], ["clone", "-q", ".", "../other"]):
+        subprocess.run([*git, *words], cwd=repo, check=True, capture_output=True)
+    for cwd in (repo.parent / "other", repo):
+        for words in (["remote", "add", str(repo.parent / "hub.git")], ["lock", "--remote", "theirs.py"], ["sync"]):
+            env = {"AGENT_SYNC_ID": "bob", "PATH": "/usr/bin:/bin"}
+            command = [sys.executable, "-P", "-m", "agentsync", *words]
+            done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+            assert done.returncode == (3 if cwd == repo and words[0] == "lock" else 0), done.stderr
+
+
+def test_other_machines_cost_a_hook_and_a_command_nothing(repo: Path) -> None:
+    share(repo)
+    far = {"subprocess", "random", "hashlib"}
+    for path in ("theirs.py", "held.py", "free.py", "mine.py"):
+        modules = hook(repo, "pre-tool-use", path)
+        assert not packages(modules) & NEVER_IN_A_HOOK
+        assert not {name for name in ours(modules) if "remote" in name or name.endswith((".shared", ".sync", ".reach"))}
+    for words, code in ((["check", "theirs.py"], 3), (["locks"], 0), (["lock", "new.py"], 0), (["status"], 0)):
+        modules = loaded("-m", "agentsync", *words, cwd=repo, code=code, CLAUDE_CODE_SESSION_ID=SESSION)
+        assert not packages(modules) & far
+        assert "agentsync.remote.plain_git" not in modules
+
+
 def test_the_hook_command_does_not_go_through_the_command_line(repo: Path) -> None:
     modules = loaded("-m", "agentsync", "hook", "stop", cwd=repo, stdin=b"{}", CLAUDE_CODE_SESSION_ID=SESSION)
     assert "argparse" not in modules

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import keys
-from agentsync.core.changes import Drop, Put, Write
+from agentsync.core.changes import Drop, Put
 from agentsync.core.lease import is_guest
 from agentsync.core.records import Link, Machine
 from agentsync.errors import AgentSyncError, UsageError
@@ -119,15 +119,18 @@ def remove(session: Session, backend: Backend | None = None) -> Standing:
     before = standing(session)
     with sync.exchange(session, backend) as there:
         assert before is not None
+        with session.store.transaction(session.me.id, session.timeout) as tx:
+            # First, lest a crash between the two looks like a loss.
+            mine = [h.lock for h in tx.state.locks() if h.lock.machine is not None and not is_guest(h.lock)]
+            puts = [Put(keys.lock(lock), replace(lock, machine=None)) for lock in mine]
+            tx.commit("remote", f"the locks of {session.me.id} and others bind here only", puts)
         try:
             there.recall()
             _leave(there)
         except AgentSyncError as error:
             session.store.warnings.append(f"the others were not told: {error.message}")
         with session.store.transaction(session.me.id, session.timeout) as tx:
-            held = [one.lock for one in tx.state.locks() if one.lock.machine is not None]
-            writes: list[Write] = [Drop(keys.lock(lock)) for lock in held if is_guest(lock)]
-            writes += [Put(keys.lock(lock), replace(lock, machine=None)) for lock in held if not is_guest(lock)]
+            writes = [Drop(keys.lock(held.lock)) for held in tx.state.locks() if is_guest(held.lock)]
             guests = (p.agent.id for p in tx.state.presences() if p.agent.machine is not None)
             writes += [Drop(keys.agent(guest)) for guest in guests]
             writes += [Drop(keys.machine(machine.id)) for machine in tx.state.machines()]

@@ -6,7 +6,6 @@ waited for: what came is written in a transaction of its own, and what goes is c
 
 from __future__ import annotations
 
-import random
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -207,6 +206,8 @@ class Exchange:
         Raises:
             GaveUpError: It has gone on for too long.
         """
+        import random  # 5 ms, and races are rare
+
         if time.monotonic() > self._deadline:
             raise GaveUpError(f"others were faster for {PATIENCE_S:g} s", "try again")
         time.sleep(random.uniform(0, min(0.5, PAUSE_S * 2**self._tries)))  # noqa: S311 # no secret

@@ -134,6 +134,8 @@ ELSEWHERE = {
     "conflicts": "merges beside the board, and only reads it",
     "completion": "prints a script",
     "git-hook": "below",
+    "remote": "in tests/remote/test_kills.py, which has something to share with",
+    "sync": "in tests/remote/test_kills.py",
     "mcp": "a server, whose tools are the operations of the verbs above",
 }
 

@@ -67,9 +67,9 @@ class Agent(Player):
 class Cluster:
     """Machines, and the hub between them."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, tmp_path: Path, hub: Hub | None = None) -> None:
         self.tmp_path = tmp_path
-        self.hub = Hub()
+        self.hub = hub or Hub()
         self.machines: dict[str, Machine] = {}
         sync.ENGINES["memory"] = self._connect
 
@@ -87,5 +87,6 @@ class Cluster:
 
     def board(self) -> dict[str, str]:
         """Who holds what on the board."""
+        self.hub.load()
         files = self.hub.versions[self.hub.current][1] if self.hub.current else {}
         return {lock.path: lock.holder for lock in sync.decoded(dict(files)).locks.values()}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING
 
 from agentsync.remote.backend import Done, Lost, Rejected, Snapshot, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 class Hub:
@@ -19,6 +21,9 @@ class Hub:
         self.refuses: str | None = None
         """Why it takes no swap; None = it does."""
 
+    def load(self) -> None:
+        """Before each question: what others did."""
+
     def add(self, parent: str | None, files: dict[str, bytes]) -> str:
         version = f"{len(self.versions) + 1:040x}"
         self.versions[version] = (parent, files)
@@ -29,6 +34,26 @@ class Hub:
         while version is not None and version != known:
             version = self.versions[version][0]
         return version == known
+
+
+class FileHub(Hub):
+    """The same on disk, so that a process that dies leaves there what it did."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        super().__init__()
+        self.save()
+
+    def save(self) -> None:
+        self._path.write_bytes(pickle.dumps((self.versions, self.current)))
+
+    def load(self) -> None:
+        self.versions, self.current = pickle.loads(self._path.read_bytes())
+
+    def add(self, parent: str | None, files: dict[str, bytes]) -> str:
+        version = super().add(parent, files)
+        self.save()
+        return version
 
 
 class Memory:
@@ -44,11 +69,13 @@ class Memory:
     def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
         if self.is_cut:
             return Unreachable("the line is cut")
+        self.hub.load()
         version = self.hub.current
         files = dict(self.hub.versions[version][1]) if version else {}
         return Snapshot(version=version, files=files, follows=known is None or self.hub.follows(version, known))
 
     def recall(self, version: str) -> Snapshot | None:
+        self.hub.load()
         found = self.hub.versions.get(version)
         return Snapshot(version=version, files=dict(found[1])) if found else None
 
@@ -56,6 +83,7 @@ class Memory:
         self, base: Snapshot, changes: Mapping[str, bytes | None], about: str, squash: bool = False
     ) -> Done | Lost | Rejected | Unreachable:
         self.swaps += 1
+        self.hub.load()
         if self.is_cut:
             return Unreachable("the line is cut")
         if self.hub.refuses is not None:

@@ -236,7 +236,7 @@ def test_a_board_that_somebody_forced_back_is_mended(tmp_path: Path) -> None:
 
 
 def test_a_repository_that_is_no_clone_says_so(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
+    folder = tmp_path / "clone-9"
     folder.mkdir()
     code, _, err = typed(folder, "remote", "add", "origin")
     assert code == 2
