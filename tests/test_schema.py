@@ -207,9 +207,8 @@ def tell(scratch: Path) -> Story:
 
     samples = {name: _sample(world, place) for name, place in PLACES.items()}
     _make_history(ada)
-    late = Player(bob.runtime, BrokenDisk(str(world.state), world.clock))
     with pytest.raises(OSError, match="Input/output error"):
-        late.locks("late.txt")
+        Player(bob.runtime, BrokenDisk(str(world.state), world.clock)).locks("late.txt")
     return Story(world, world.state, samples)
 
 

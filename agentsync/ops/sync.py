@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 PATIENCE_S = 60.0
 """Seconds that a race for the board may go on, or another process of this clone may take."""
 
+BATCH = 500
+"""Writes of one event: what comes from a board may be many times that."""
+
 PAUSE_S = 0.02
 """Seconds of the first pause after a lost race, at most; it doubles each time, up to half a second."""
 
@@ -113,7 +116,9 @@ class Exchange:
             if not dry_run:
                 writes = agents.answered(tx, (*came.gone, *came.lost), came.writes)
                 remembered = self._seen(tx.state, snapshot.version, there.board)
-                tx.commit("sync", _summary(came, self.is_rewound), [*writes, *remembered])
+                whole = [*writes, *remembered]  # in this order, so that a crash in between only means to look again
+                for first in range(0, len(whole), BATCH):
+                    tx.commit("sync", _summary(came, self.is_rewound), whole[first : first + BATCH])
                 session.store.files.touch(keys.LINK)
         if self.is_rewound and not dry_run:
             session.store.warnings.append(

@@ -1,0 +1,172 @@
+"""What a lock for all machines costs, and how often clones get in each other's way: `python tests/bench/remote.py`.
+
+A `git push` of one commit to the same bare repository, by path, is 1.00: the cheapest remote there is. Over a network
+both sides grow by the same round trips.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from measure import compare, options, playground, show
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from msgspec.structs import replace
+from world import git, make_repo
+
+from agentsync.core import shared
+from agentsync.core.locks import Granted
+from agentsync.ops import locks, remote, sync
+from agentsync.ops.session import Session, open_session
+from agentsync.remote.plain_git import PlainGit
+from agentsync.runtime import Runtime
+from agentsync.store import codec
+
+FLOOR = "git push of one commit"
+RECORDS = 10_000
+FILES = 20_000
+
+
+class Clone:
+    """A clone with an agent, and a number for the next path."""
+
+    def __init__(self, root: Path, hub: Path, python: str, files: int = 1) -> None:
+        self.root = make_repo(root, {f"src/{n // 100}/{n}.py": f"{n}\n" for n in range(files)})
+        git("remote", "add", "origin", str(hub), cwd=root)
+        self.env = {"AGENT_SYNC_ID": "me", "PATH": os.environ["PATH"], "HOME": str(root.parent)}
+        self.python = python
+        self.serial = count()
+
+    def session(self) -> Session:
+        return open_session(Runtime(env=self.env, cwd=str(self.root)))
+
+    def push(self) -> float:
+        """One commit, pushed."""
+        name = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+        (self.root / "x").write_text(f"{next(self.serial)}\n")
+        for words in (("add", "x"), ("commit", "-qm", "x")):
+            subprocess.run(("git", *name, *words), cwd=self.root, env=self.env, check=True)
+        started = time.perf_counter()
+        subprocess.run(("git", "push", "-q", "origin", "HEAD:refs/heads/x"), cwd=self.root, env=self.env, check=True)
+        return time.perf_counter() - started
+
+    def command(self, *words: str) -> float:
+        """`agent-sync lock` of a new path."""
+        command = (self.python, "-P", "-m", "agentsync", "lock", f"f{next(self.serial)}", *words)
+        started = time.perf_counter()
+        subprocess.run(command, cwd=self.root, env=self.env, check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    def lock(self) -> float:
+        """The same in this process, as a server does it."""
+        started = time.perf_counter()
+        assert isinstance(locks.lock(self.session(), [f"f{next(self.serial)}"], remote=True), Granted)
+        return time.perf_counter() - started
+
+
+def hub_at(path: Path) -> Path:
+    git("init", "-q", "--bare", str(path), cwd=path.parent)
+    return path
+
+
+def fill(clone: Clone) -> None:
+    """Put many locks of another machine on the board of a clone."""
+    session = clone.session()
+    with sync.exchange(session) as there:
+        there.look()
+        granted = locks.lock(session, ["model"])
+        assert isinstance(granted, Granted)
+        (model,) = granted.locks
+        lock = shared.outward(model, "zzzzzz", "store00000:1")
+        records = (replace(lock, path=f"lib/{n}.c") for n in range(RECORDS))
+        changes = {shared.place(record, "zzzzzz"): codec.encode(record) for record in records}
+        there._backend.swap(there._base, changes, "many")
+    sync.sync(session)
+
+
+def race(root: Path, clones: int, rounds: int, same: bool, python: str) -> None:
+    """Everybody at once, again and again; what it took."""
+    hub = hub_at(root / f"hub-{clones}-{same}.git")
+    players = [Clone(root / f"race-{clones}-{same}-{n}", hub, python) for n in range(clones)]
+    for player in players:
+        remote.add(player.session(), "origin")
+    granted = refused = failed = pushes = 0
+    waits = []
+    for turn in range(rounds):
+        reader, writer = os.pipe()
+        pids = []
+        for number, player in enumerate(players):
+            pid = os.fork()
+            if pid == 0:
+                _run(player, "same" if same else f"own-{number}-{turn}", writer)
+            pids.append(pid)
+        for pid in pids:
+            os.waitpid(pid, 0)
+        for line in os.read(reader, 1 << 16).decode().splitlines():
+            outcome, tries, took = line.split()
+            granted, refused = granted + (outcome == "granted"), refused + (outcome == "refused")
+            failed += outcome == "failed"
+            pushes += int(tries)
+            waits += [float(took)] if outcome == "granted" else []
+        os.close(reader)
+        os.close(writer)
+        for player in players:
+            locks.unlock(player.session(), [], everything=True)
+    what = "the same path" if same else "a path each"
+    print(
+        f"  {clones} clones, {what:<14} {rounds} rounds: {granted} granted, {refused} refused, {failed} failed; "
+        f"{pushes / granted:.2f} pushes a lock; median {statistics.median(waits) * 1e3:.0f} ms"
+    )
+
+
+def _run(player: Clone, path: str, writer: int) -> None:
+    tries = 0
+    push = PlainGit._push
+
+    def counted(self: PlainGit, version: str, expected: str) -> object:
+        nonlocal tries
+        tries += 1
+        return push(self, version, expected)
+
+    PlainGit._push = counted  # type: ignore[assignment,method-assign]
+    started, outcome = time.perf_counter(), "failed"
+    try:
+        outcome = "granted" if isinstance(locks.lock(player.session(), [path], remote=True), Granted) else "refused"
+    finally:
+        os.write(writer, f"{outcome} {tries} {time.perf_counter() - started}\n".encode())
+        os._exit(0)
+
+
+def main() -> None:
+    """Print the tables."""
+    told = options(20, __doc__)
+    with playground(told.directory) as root:
+        small = Clone(root / "small", hub_at(root / "small.git"), told.python)
+        large = Clone(root / "large", hub_at(root / "large.git"), told.python, FILES)
+        full = Clone(root / "full", hub_at(root / "full.git"), told.python)
+        for clone in (small, large, full):
+            remote.add(clone.session(), "origin")
+        fill(full)
+        cases = {
+            "lock for this machine, the command": (small.command, None),
+            "lock --remote, the command": (lambda: small.command("--remote"), None),
+            "lock --remote, in a process that runs": (small.lock, 3.0),
+            f"the same in a repository of {FILES} files": (large.lock, None),
+            f"the same on a board of {RECORDS} records": (full.lock, None),
+        }
+        show("Locks for all machines", FLOOR, compare(small.push, cases, told.rounds))
+        print("\nRaces")
+        for clones in (4, 8):
+            for same in (True, False):
+                race(root, clones, told.rounds, same, told.python)
+
+
+if __name__ == "__main__":
+    main()
