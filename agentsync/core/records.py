@@ -247,6 +247,8 @@ class Link(Record, tag="link", frozen=True, kw_only=True, gc=False):
     """What this clone is called there: random, made with this record."""
     version: str | None = None
     """Of the board that was seen last: a commit. The file's mtime says when."""
+    ours: bool = False
+    """This clone made that version, so perhaps nobody else is at work, and it need not be looked at before the next."""
     created_at: Time
 
 

@@ -37,8 +37,10 @@ PATIENCE_S = 60.0
 BATCH = 500
 """Writes of one event: what comes from a board may be many times that."""
 
-PAUSE_S = 0.02
-"""Seconds of the first pause after a lost race, at most; it doubles each time, up to half a second."""
+PAUSES = 3
+"""The first pause after a lost race is at most so many times as long as the push took; it doubles each time."""
+
+MAX_PAUSE_S = 3.0
 
 
 class UnreachableError(GaveUpError):
@@ -73,12 +75,13 @@ class Exchange:
         self.is_fresh = False
         """Whether the board was looked at since this began, not only remembered."""
         self._tries = 0
+        self._push_s = 0.0
         self._deadline = time.monotonic() + PATIENCE_S
 
     # ------------------------------------------------------------ looking
     def recall(self) -> None:
-        """Begin with the board as it was seen last; with a look at it when that is not remembered."""
-        found = self._backend.recall(self.link.version) if self.link.version else None
+        """Begin with the board as we left it; with a look at it when others have been there, and may be again."""
+        found = self._backend.recall(self.link.version) if self.link.version and self.link.ours else None
         if found is None:
             self.look()
         else:
@@ -150,13 +153,13 @@ class Exchange:
             rewound=self.is_rewound,
         )
 
-    def _seen(self, state: State, version: str | None, board: Board | None) -> list[Put]:
+    def _seen(self, state: State, version: str | None, board: Board | None, ours: bool = False) -> list[Put]:
         """The writes that remember which version was seen. One that was rewound is remembered when it is mended."""
         if self.is_rewound:
             return []
         writes = []
         if version != self.link.version:
-            self.link = replace(self.link, version=version)
+            self.link = replace(self.link, version=version, ours=ours)
             writes.append(Put(keys.LINK, self.link))
         if board is not None and state.board() != board:
             writes.append(Put(keys.BOARD, board))
@@ -175,7 +178,9 @@ class Exchange:
     def commit(self, plan: Plan, about: str) -> Done | Lost | Rejected | Unreachable:
         """Push a plan. What the board then is, is remembered by `remember`."""
         changes = {key: codec.encode(record) for key, record in plan.puts.items()} | dict.fromkeys(plan.drops)
+        started = time.monotonic()
         outcome = self._backend.swap(self._base, changes, about, plan.squash)
+        self._push_s = time.monotonic() - started
         if plan.squash and isinstance(outcome, Rejected):  # a remote that takes no new history keeps the old one
             outcome = self._backend.swap(self._base, changes, about)
         if isinstance(outcome, Done):
@@ -196,7 +201,7 @@ class Exchange:
 
     def remember(self, state: State) -> list[Put]:
         """The writes that say that the board now is as we made it."""
-        return self._seen(state, self._base.version, self.shared.board)
+        return self._seen(state, self._base.version, self.shared.board, ours=True)
 
     def note(self) -> None:
         """`remember`, in a transaction of its own."""
@@ -215,7 +220,7 @@ class Exchange:
 
         if time.monotonic() > self._deadline:
             raise GaveUpError(f"others were faster for {PATIENCE_S:g} s", "try again")
-        time.sleep(random.uniform(0, min(0.5, PAUSE_S * 2**self._tries)))  # noqa: S311 # no secret
+        time.sleep(random.uniform(0, min(MAX_PAUSE_S, PAUSES * self._push_s * 2**self._tries)))  # noqa: S311 # no secret
         self._tries += 1
 
 
