@@ -15,15 +15,16 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, lease, locks
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
-from agentsync.core.paths import is_valid_id, target_of
+from agentsync.core.paths import encode, encode_target, is_valid_id, parents, target_of
 from agentsync.core.records import Agent, Board, Lock, Machine, Present
 from agentsync.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from agentsync.core.lease import Held, Presence
+    from agentsync.core.paths import Target
     from agentsync.core.policy import Config
     from agentsync.core.records import Record
 
@@ -67,6 +68,8 @@ class Known(Struct, frozen=True, kw_only=True, gc=False):
     """The others, as they were seen last, with `seen_at`."""
     rewound: bool = False
     """The board has lost history: what is missing was not released."""
+    partial: bool = False
+    """`held`, and the locks of the board, are only those that touch what is wanted."""
 
 
 class Came(Struct, frozen=True, kw_only=True, gc=False):
@@ -140,6 +143,29 @@ def inward(lock: Lock, now: datetime) -> Lock:
 def _same(a: Lock, b: Lock) -> bool:
     """Whether two records of one lock differ in nothing but times, which heartbeats move."""
     return replace(a, acquired_at=b.acquired_at, expires_at=b.expires_at) == b
+
+
+def near(targets: Sequence[Target]) -> Callable[[str], bool]:
+    """Which keys of the board matter for locks on some targets: told by their names, for there may be many."""
+    exact: set[str] = set()
+    wide = []
+    for target in targets:
+        if target.scope in ("dir", "glob"):
+            wide.append(target)
+            continue
+        names = [encode_target(target.scope, target.path)]
+        names += [encode(name) for name in (*parents(target.path), f"{target.path}/") if target.scope == "file"]
+        exact |= {f"locks/{name}.json" for name in names}
+
+    def matters(key: str) -> bool:
+        if not key.startswith("locks/"):
+            return True
+        if key.rpartition("/")[2].startswith(("~", "@~")):
+            return True  # a hash: only the record tells
+        in_drawer = key.startswith(("locks/globs/", "locks/shared/"))
+        return key in exact or any(keys.overlaps(key, target) for target in (targets if in_drawer else wide))
+
+    return matters
 
 
 # ---------------------------------------------------------------- what comes
@@ -347,7 +373,8 @@ def plan(
     machine = _self(shared.machines.get(known.me), known, host)
     puts: dict[str, Record] = {key: lock for key, lock in kept.items() if shared.locks.get(key) != lock}
     puts |= _machines(machine, shared, known)
-    going = tuple(sorted((gone | _forgotten(shared, known)) - puts.keys()))
+    gone |= set() if known.partial else _forgotten(shared, known)
+    going = tuple(sorted(gone - puts.keys()))
     worth = bool(puts or going or known.rewound)
     return Plan(
         board=board,
@@ -373,6 +400,7 @@ def _is_over(lock: Lock, known: Known) -> bool:
 def _self(before: Machine | None, known: Known, host: str) -> Machine:
     """This machine's record; the one before if there is nothing to tell."""
     holders = {held.lock.holder for held in known.held if held.lock.machine == known.me}
+    holders |= {present.agent for present in before.agents} if before and known.partial else set()
     agents = tuple(
         Present(
             agent=p.agent.id,

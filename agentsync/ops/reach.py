@@ -89,7 +89,7 @@ def take(session: Session, request: Request, backend: Backend | None = None) -> 
     with sync.exchange(session, backend) as there:
         claim: Claim | None = None
         try:
-            there.recall()
+            there.recall(request.targets)
             while True:
                 claim, conflict = _claim(session, request, claim)
                 if conflict is not None:
@@ -205,9 +205,9 @@ def _only_here(session: Session, request: Request, claim: Claim | None, error: A
 
 def announce(session: Session, released: Sequence[Lock]) -> None:
     """Tell the other machines what was released here. When that fails it is said, and the next sync does it."""
-    forced = [keys.lock(lock) for lock in released if is_guest(lock)]
+    forced = any(is_guest(lock) for lock in released)
     try:
-        sync.tell(session, forced)
+        sync.tell(session, released)
     except AgentSyncError as error:
         then = "and it comes back with the next sync" if forced else "they are told with the next sync"
         session.store.warnings.append(f"released here, but not for other machines ({error.message}); {then}")

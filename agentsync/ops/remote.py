@@ -125,7 +125,7 @@ def remove(session: Session, backend: Backend | None = None) -> Standing:
             puts = [Put(keys.lock(lock), replace(lock, machine=None)) for lock in mine]
             tx.commit("remote", f"the locks of {session.me.id} and others bind here only", puts)
         try:
-            there.recall()
+            there.look()
             _leave(there)
         except AgentSyncError as error:
             session.store.warnings.append(f"the others were not told: {error.message}")

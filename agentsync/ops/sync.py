@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, lease, shared
 from agentsync.core.changes import Put
+from agentsync.core.paths import target_of
 from agentsync.core.records import VERSION, Board, Lock, Machine
 from agentsync.core.shared import Came, Known, Plan, Shared
 from agentsync.errors import DamagedRecordError, GaveUpError, NewerRecordError, UnusableError, UsageError
@@ -26,6 +27,7 @@ from agentsync.store.guard import Guard
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
+    from agentsync.core.paths import Target
     from agentsync.core.records import Link, Record
     from agentsync.ops.session import Session
     from agentsync.remote.backend import Backend
@@ -68,7 +70,9 @@ class Exchange:
         self._session = session
         self.link = link
         self._backend = backend or engine(session, link.remote, link.ref)
-        self._base = Snapshot(version=None, files={})
+        self._version: str | None = None
+        self._targets: tuple[Target, ...] | None = None
+        """What is looked at; None = everything."""
         self.is_rewound = False
         """The board has lost history, and what is missing has not been put back yet."""
         self.shared = Shared()
@@ -79,13 +83,18 @@ class Exchange:
         self._deadline = time.monotonic() + PATIENCE_S
 
     # ------------------------------------------------------------ looking
-    def recall(self) -> None:
-        """Begin with the board as we left it; with a look at it when others have been there, and may be again."""
-        found = self._backend.recall(self.link.version) if self.link.version and self.link.ours else None
+    def recall(self, targets: tuple[Target, ...]) -> None:
+        """Begin with the board as we left it; with a look at it when others have been there, and may be again.
+
+        Args:
+            targets: What it is about: of a large board nothing else is read.
+        """
+        version = self.link.version if self.link.ours else None
+        found = self._backend.recall(version, shared.near(targets)) if version else None
         if found is None:
             self.look()
         else:
-            self._base, self.shared = found, decoded(found.files)
+            self._version, self._targets, self.shared = version, targets, decoded(found.files)
 
     def look(self, quiet: Collection[str] = (), dry_run: bool = False) -> Came:
         """Look at the board, and take over what others did.
@@ -112,7 +121,8 @@ class Exchange:
             there = replace(there, board=known_board)
         elif there.board is not None and known_board is not None and known_board.serial > there.board.serial:
             there = replace(there, board=replace(there.board, serial=known_board.serial))  # no serial comes twice
-        self._base, self.shared, self.is_fresh = snapshot, there, True
+        self._version, self._targets = snapshot.version, None
+        self.shared, self.is_fresh = there, True
         with session.store.transaction(session.me.id, session.timeout) as tx:
             known = self._known(tx.state)
             came = shared.received(tx.state, there, known, session.store.config, stamp=tx.stamp, quiet=quiet)
@@ -144,10 +154,16 @@ class Exchange:
             )
 
     def _known(self, state: State) -> Known:
+        if self._targets is None:
+            held = state.locks()
+        else:
+            touching = {keys.lock(h.lock): h for target in self._targets for h in state.touching(target)}
+            held = list(touching.values())
         return Known(
             me=self.link.machine,
             now=state.now,
-            held=state.locks(),
+            held=held,
+            partial=self._targets is not None,
             presences=state.presences(),
             machines={machine.id: machine for machine in state.machines()},
             rewound=self.is_rewound,
@@ -179,29 +195,27 @@ class Exchange:
         """Push a plan. What the board then is, is remembered by `remember`."""
         changes = {key: codec.encode(record) for key, record in plan.puts.items()} | dict.fromkeys(plan.drops)
         started = time.monotonic()
-        outcome = self._backend.swap(self._base, changes, about, plan.squash)
+        outcome = self._backend.swap(self._version, changes, about, plan.squash)
         self._push_s = time.monotonic() - started
         if plan.squash and isinstance(outcome, Rejected):  # a remote that takes no new history keeps the old one
-            outcome = self._backend.swap(self._base, changes, about)
+            outcome = self._backend.swap(self._version, changes, about)
         if isinstance(outcome, Done):
-            left = {key: data for key, data in self._base.files.items() if key not in changes}
-            files = left | {key: data for key, data in changes.items() if data is not None}
-            self._base = Snapshot(version=outcome.version, files=files)
-            self.shared, self.is_rewound = decoded(files), False
+            self._version, self.is_rewound = outcome.version, False
+            self.shared = replace(self.shared, board=plan.board)
         return outcome
 
     def withdraw(self, keys_of_mine: Sequence[str]) -> Done | Lost | Rejected | Unreachable:
         """Take records off the board, and put nothing there but its next number."""
         board = self.shared.board
         if board is None or not keys_of_mine:
-            return Done(self._base.version or "")
+            return Done(self._version or "")
         following = codec.encode(replace(board, serial=board.serial + 1))
         changes = {shared.BOARD: following, **dict.fromkeys(keys_of_mine)}
-        return self._backend.swap(self._base, changes, f"{self.link.machine} leaves")
+        return self._backend.swap(self._version, changes, f"{self.link.machine} leaves")
 
     def remember(self, state: State) -> list[Put]:
         """The writes that say that the board now is as we made it."""
-        return self._seen(state, self._base.version, self.shared.board, ours=True)
+        return self._seen(state, self._version, self.shared.board, ours=True)
 
     def note(self) -> None:
         """`remember`, in a transaction of its own."""
@@ -245,20 +259,20 @@ def sync(session: Session, *, dry_run: bool = False, backend: Backend | None = N
         return Synced(came=came, put=put, dropped=dropped, rewound=rewound)
 
 
-def tell(session: Session, drops: Collection[str] = (), backend: Backend | None = None) -> None:
-    """Tell the board what happened here, without a look at it if it is as it was.
+def tell(session: Session, released: Sequence[Lock], backend: Backend | None = None) -> None:
+    """Tell the board what was released here, without a look at it if it is as it was.
 
     Args:
         session: Whose.
-        drops: Keys of others' locks that were released by force.
+        released: Own locks, and those of others that were released by force.
         backend: The engine; None = the remote that was added.
 
     Raises:
         AgentSyncError: As `sync`.
     """
     with exchange(session, backend) as there:
-        there.recall()
-        publish(there, drops)
+        there.recall(tuple(target_of(lock) for lock in released))
+        publish(there, [keys.lock(lock) for lock in released if lease.is_guest(lock)])
 
 
 def publish(

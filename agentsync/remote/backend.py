@@ -7,6 +7,7 @@ every engine must pass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
@@ -51,6 +52,10 @@ class Unreachable(Struct, frozen=True, gc=False):
     reason: str
 
 
+Wanted = Callable[[str], bool]
+"""Whether a path is of interest."""
+
+
 class Backend(Protocol):
     """An engine. No method waits for a person, or longer than its time limit; none raises for what the remote does."""
 
@@ -62,17 +67,22 @@ class Backend(Protocol):
         """
         ...
 
-    def recall(self, version: str) -> Snapshot | None:
-        """A version that was seen before, without asking the remote; None when it is not remembered."""
+    def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
+        """A version that was seen before, without asking the remote; None when it is not remembered.
+
+        Args:
+            version: Which.
+            wanted: Which paths are of interest; the snapshot has no others. None = all.
+        """
         ...
 
     def swap(
-        self, base: Snapshot, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+        self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
     ) -> Done | Lost | Rejected | Unreachable:
-        """Change files if the board still has the version of `base`.
+        """Change files if the board still has a version.
 
         Args:
-            base: What the change is for, as `read` or `recall` gave it.
+            base: The version that the change is for, as `read` or `recall` gave it; None = there is no board.
             changes: New content by path; None = remove.
             about: One line for people who look at the history.
             squash: Whether this version begins a new history. Whoever reads it finds that it does not follow.

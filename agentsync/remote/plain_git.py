@@ -24,6 +24,7 @@ from agentsync.store.files import MAX_RECORD
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from agentsync.remote.backend import Wanted
     from agentsync.store.files import Files
 
 REPOSITORY = "remote.git"
@@ -141,23 +142,23 @@ class PlainGit:
             return snapshot
         return Snapshot(version=version, files=snapshot.files, follows=self._is_ancestor(known or "", version))
 
-    def recall(self, version: str) -> Snapshot | None:
+    def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         """See `Backend.recall`."""
         try:
-            return Snapshot(version=version, files=self._contents(version))
+            return Snapshot(version=version, files=self._contents(version, wanted))
         except _EndedError:  # somebody deleted our repository, which is allowed
             return None
 
     def swap(
-        self, base: Snapshot, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+        self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
     ) -> Done | Lost | Rejected | Unreachable:
         """See `Backend.swap`."""
         self._prepare()
-        tree = self._write_tree(base.version, changes)
-        parents = ("-p", base.version) if base.version and not squash else ()
+        tree = self._write_tree(base, changes)
+        parents = ("-p", base) if base and not squash else ()
         subject = " ".join(about.split())[:200]
         version = self._git("commit-tree", tree, *parents, stdin=f"{subject}\n".encode()).decode().strip()
-        outcome = self._push(version, base.version or "")
+        outcome = self._push(version, base or "")
         if isinstance(outcome, Done):
             self._note(version)
         return outcome
@@ -178,9 +179,10 @@ class PlainGit:
         return Done(version)
 
     # ------------------------------------------------------------ trees
-    def _contents(self, version: str) -> dict[str, bytes]:
-        """All files of a version; one that is larger than any record reads as empty."""
-        blobs = [(path, oid) for path, (kind, oid) in self._tree(version).items() if kind == "blob"]
+    def _contents(self, version: str, wanted: Wanted | None = None) -> dict[str, bytes]:
+        """The files of a version; one that is larger than any record reads as empty."""
+        tree = self._tree(version).items()
+        blobs = [(path, oid) for path, (kind, oid) in tree if kind == "blob" and (wanted is None or wanted(path))]
         if not blobs:
             return {}
         out = self._git("cat-file", "--batch", "--buffer", stdin="".join(f"{oid}\n" for _, oid in blobs).encode())
@@ -206,7 +208,7 @@ class PlainGit:
     def _write_tree(self, version: str | None, changes: Mapping[str, bytes | None]) -> str:
         """The object of the tree that a version becomes. Directories where nothing changes are taken as they are."""
         known = dict(self._tree(version)) if version else {}
-        blobs = self._write_blobs([data for data in changes.values() if data is not None])
+        blobs = self._write("blob", [data for data in changes.values() if data is not None])
         for path, data in changes.items():
             known.pop(path, None)
             if data is not None:
@@ -221,27 +223,21 @@ class PlainGit:
             level = sorted(directory for directory in touched if _depth(directory) == depth)
             listings = []
             for directory in level:
-                entries = [(path, *known[path]) for path in sorted(children[directory]) if path in known]
-                listings.append(b"".join(_entry(*entry) for entry in entries))
-            trees = (
-                self._git("mktree", "-z", "--batch", "--missing", stdin=b"\0".join([*listings, b""])).decode().split()
-            )
-            for directory, listing, tree in zip(level, listings, trees, strict=True):
+                entries = [_entry(path, *known[path]) for path in children[directory] if path in known]
+                listings.append(b"".join(entry for _, entry in sorted(entries)))
+            for directory, listing, tree in zip(level, listings, self._write("tree", listings), strict=True):
                 known.pop(directory, None)
                 if listing and directory:
                     known[directory] = ("tree", tree)  # git keeps no empty ones
                 made = tree
         return made
 
-    def _write_blobs(self, contents: Sequence[bytes]) -> list[str]:
+    def _write(self, kind: str, contents: Sequence[bytes]) -> list[str]:
+        """Write objects, in one go; for trees `mktree` would look up all that is in them."""
         temps = [self._files.write_temp(data, sync=False) for data in contents]
         try:
-            paths = "".join(f"{self._files.path(temp)}\n" for temp in temps)
-            return (
-                self._git("hash-object", "-w", "--no-filters", "--stdin-paths", stdin=os.fsencode(paths))
-                .decode()
-                .split()
-            )
+            words = ("hash-object", "-t", kind, "-w", "--no-filters", "--stdin-paths")
+            return self._git(*words, stdin="\n".join(temps).encode(), cwd=self._files.root).decode().split()
         finally:
             for temp in temps:
                 self._files.unlink(temp)
@@ -304,12 +300,12 @@ class PlainGit:
     def _said(self, error: _EndedError | _TimeUp) -> str:
         return error.said if isinstance(error, _EndedError) else f"no answer in {self._limit_s:g} s"
 
-    def _git(self, *words: str, stdin: bytes = b"") -> bytes:
+    def _git(self, *words: str, stdin: bytes = b"", cwd: str = "") -> bytes:
         settings = (part for setting in SETTINGS for part in ("-c", setting))
-        return self._run([*settings, *words], self._env, stdin)
+        return self._run([*settings, *words], self._env, stdin, cwd)
 
-    def _run(self, words: Iterable[str], env: Mapping[str, str], stdin: bytes) -> bytes:
-        """Run git once, for so long at most, in the user's working tree: a remote's address may be relative to it.
+    def _run(self, words: Iterable[str], env: Mapping[str, str], stdin: bytes, cwd: str = "") -> bytes:
+        """Run git once, for so long at most; in the user's working tree, for a remote's address may be relative to it.
 
         Raises:
             _EndedError: It said no.
@@ -319,7 +315,7 @@ class PlainGit:
         try:
             process = subprocess.Popen(
                 ["git", *words],
-                cwd=self._top,
+                cwd=cwd or self._top,
                 env=env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -366,7 +362,8 @@ def _depth(directory: str) -> int:
     return directory.count("/") + 1 if directory else 0
 
 
-def _entry(path: str, kind: str, oid: str) -> bytes:
-    mode = "040000" if kind == "tree" else "100644"
+def _entry(path: str, kind: str, oid: str) -> tuple[bytes, bytes]:
+    """An entry of a tree object, and what git sorts it by: a directory as if its name ended in a slash."""
     name = path.rpartition("/")[2].encode("utf-8", "surrogateescape")
-    return f"{mode} {kind} {oid}\t".encode() + name + b"\0"
+    mode = b"40000" if kind == "tree" else b"100644"
+    return name + b"/" if kind == "tree" else name, b"%s %s\0%s" % (mode, name, bytes.fromhex(oid))

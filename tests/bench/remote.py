@@ -87,7 +87,7 @@ def fill(clone: Clone) -> None:
         lock = shared.outward(model, "zzzzzz", "store00000:1")
         records = (replace(lock, path=f"lib/{n}.c") for n in range(RECORDS))
         changes = {shared.place(record, "zzzzzz"): codec.encode(record) for record in records}
-        there._backend.swap(there._base, changes, "many")
+        there._backend.swap(there._version, changes, "many")
     sync.sync(session)
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from agentsync.remote.backend import Wanted
+
 
 class Hub:
     """What a remote is: versions, each with the one before it, and which one is current."""
@@ -74,13 +76,16 @@ class Memory:
         files = dict(self.hub.versions[version][1]) if version else {}
         return Snapshot(version=version, files=files, follows=known is None or self.hub.follows(version, known))
 
-    def recall(self, version: str) -> Snapshot | None:
+    def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         self.hub.load()
         found = self.hub.versions.get(version)
-        return Snapshot(version=version, files=dict(found[1])) if found else None
+        if found is None:
+            return None
+        files = {path: data for path, data in found[1].items() if wanted is None or wanted(path)}
+        return Snapshot(version=version, files=files)
 
     def swap(
-        self, base: Snapshot, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+        self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
     ) -> Done | Lost | Rejected | Unreachable:
         self.swaps += 1
         self.hub.load()
@@ -88,11 +93,12 @@ class Memory:
             return Unreachable("the line is cut")
         if self.hub.refuses is not None:
             return Rejected(self.hub.refuses)
-        if self.hub.current != base.version:
+        if self.hub.current != base:
             return Lost()
-        files = {path: data for path, data in base.files.items() if path not in changes}
+        before = self.hub.versions[base][1] if base else {}
+        files = {path: data for path, data in before.items() if path not in changes}
         files |= {path: data for path, data in changes.items() if data is not None}
-        done = Done(self.hub.add(None if squash else base.version, files))
+        done = Done(self.hub.add(None if squash else base, files))
         if self.loses_answer:
             self.loses_answer = False
             return Unreachable("the line was cut")

@@ -57,7 +57,7 @@ def seen(engine: Backend, known: str | None = None) -> Snapshot:
 
 def swapped(engine: Backend, base: Snapshot, squash: bool = False, **files: bytes | None) -> str:
     changes = {name.replace("__", "/"): data for name, data in files.items()}
-    done = engine.swap(base, changes, "a test", squash)
+    done = engine.swap(base.version, changes, "a test", squash)
     assert isinstance(done, Done), done
     return done.version
 
@@ -91,11 +91,11 @@ def test_the_first_swap_wins_and_the_second_changes_nothing(connect: Connect) ->
     one, other = connect(), connect()
     base, same = seen(one), seen(other)
     swapped(one, base, a=b"one")
-    assert other.swap(same, {"a": b"other"}, "a test") == Lost()
+    assert other.swap(same.version, {"a": b"other"}, "a test") == Lost()
     assert seen(other).files == {"a": b"one"}
     base, same = seen(one), seen(other)
     swapped(other, same, a=b"other")
-    assert one.swap(base, {"b": b"one"}, "a test") == Lost()
+    assert one.swap(base.version, {"b": b"one"}, "a test") == Lost()
     assert seen(one).files == {"a": b"other"}
 
 
@@ -114,6 +114,15 @@ def test_a_version_that_was_seen_is_recalled_without_asking(connect: Connect) ->
     assert one.recall("0" * 40) is None
 
 
+def test_of_a_version_only_what_is_wanted_is_read(connect: Connect) -> None:
+    one = connect()
+    version = swapped(one, seen(one), a=b"1", locks__b=b"2", locks__c=b"3")
+    found = one.recall(version, lambda path: path in ("a", "locks/c", "d"))
+    assert found == Snapshot(version=version, files={"a": b"1", "locks/c": b"3"})
+    swapped(one, found, a=b"4")
+    assert seen(connect()).files == {"a": b"4", "locks/b": b"2", "locks/c": b"3"}
+
+
 def test_what_grows_follows_and_what_begins_anew_does_not(connect: Connect) -> None:
     one, other = connect(), connect()
     version = swapped(one, seen(one), a=b"1")
@@ -129,7 +138,7 @@ def test_what_grows_follows_and_what_begins_anew_does_not(connect: Connect) -> N
 @pytest.mark.parametrize("name", ["src%2Fapi.py.json", "@db.json", "-x.json", "~0123456789abcdef.json", "a b.json"])
 def test_names_are_kept(connect: Connect, name: str) -> None:
     one = connect()
-    done = one.swap(seen(one), {f"locks/{name}": b"x", name: b"y"}, "two\nlines")
+    done = one.swap(seen(one).version, {f"locks/{name}": b"x", name: b"y"}, "two\nlines")
     assert isinstance(done, Done)
     assert seen(connect()).files == {f"locks/{name}": b"x", name: b"y"}
 
@@ -137,5 +146,5 @@ def test_names_are_kept(connect: Connect, name: str) -> None:
 def test_a_thousand_files_are_one_swap(connect: Connect) -> None:
     one = connect()
     changes = {f"locks/{number}.json": str(number).encode() for number in range(1000)}
-    assert isinstance(one.swap(seen(one), changes, "many"), Done)
+    assert isinstance(one.swap(seen(one).version, changes, "many"), Done)
     assert seen(connect()).files == changes

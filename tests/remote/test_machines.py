@@ -55,6 +55,31 @@ def test_shared_locks_stand_beside_each_other(pair: tuple[Agent, Agent]) -> None
     assert not bob.takes("CHANGES")
 
 
+LONG = "vendor/" + "/".join(["a-directory-with-quite-a-long-name"] * 6) + "/file.c"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (LONG, "vendor/"),
+        ("vendor/", LONG),
+        (LONG, "vendor/**"),
+        ("src/", "src/**/*.py"),
+        ("src/**", "src/"),
+    ],
+)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_board_that_is_remembered_is_read_where_it_matters(
+    cluster: Cluster, pair: tuple[Agent, Agent], first: str, second: str, shared: bool
+) -> None:
+    alice, bob = pair
+    assert alice.takes(first, shared=shared, ttl_minutes=5)
+    bob.takes("elsewhere")  # his is the last commit, so his next one begins without a look
+    cluster.advance(minutes=6)
+    assert bob.takes(second), "hers has lapsed, and must not stay beside his"
+    assert cluster.board().keys() == {"elsewhere", second}
+
+
 def test_all_targets_or_none(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
     assert alice.takes("b.py")

@@ -72,7 +72,7 @@ def test_nothing_of_the_users_repository_changes(clone: Clone, hub: Path) -> Non
         path.chmod(0o755)
     before = content(clone.top)
     engine = clone.engine("origin")
-    assert isinstance(engine.swap(begun(engine), {"a": b"1"}, "a test"), Done)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"1"}, "a test"), Done)
     assert isinstance(engine.read(None), Snapshot)
     assert content(clone.top) == before
     assert git("for-each-ref", cwd=hub).split()[2] == REF
@@ -82,7 +82,7 @@ def test_an_ordinary_fetch_or_clone_does_not_bring_the_board(clone: Clone, hub: 
     git("remote", "add", "origin", str(hub), cwd=clone.top)
     git("push", "-q", "origin", "main", cwd=clone.top)
     engine = clone.engine("origin")
-    assert isinstance(engine.swap(begun(engine), {"a": b"1"}, "a test"), Done)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"1"}, "a test"), Done)
     git("clone", "-q", str(hub), "other", cwd=tmp_path)
     assert "agentsync" not in git("for-each-ref", cwd=tmp_path / "other")
 
@@ -100,7 +100,7 @@ def test_the_callers_variables_lead_nowhere_else(clone: Clone, hub: Path, tmp_pa
         "GIT_CONFIG_VALUE_0": "nonsense",
     }
     engine = clone.engine(hub, **bad)
-    assert isinstance(engine.swap(begun(engine), {"a": b"1"}, "a test"), Done)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"1"}, "a test"), Done)
     assert content(elsewhere.top) == before
 
 
@@ -108,18 +108,18 @@ def test_what_the_user_has_configured_for_the_way_is_used(clone: Clone, hub: Pat
     git("remote", "add", "team", "team:board", cwd=clone.top)
     git("config", f"url.{hub}.insteadOf", "team:board", cwd=clone.top)
     engine = clone.engine("team")
-    assert isinstance(engine.swap(begun(engine), {"a": b"1"}, "a test"), Done)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"1"}, "a test"), Done)
 
 
 def test_a_relative_address_is_relative_to_the_working_tree(clone: Clone, hub: Path) -> None:
     git("remote", "add", "origin", "../hub.git", cwd=clone.top)
     engine = clone.engine("origin")
-    assert isinstance(engine.swap(begun(engine), {"a": b"1"}, "a test"), Done)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"1"}, "a test"), Done)
 
 
 def test_our_repository_may_be_deleted_at_any_time(clone: Clone, hub: Path) -> None:
     engine = clone.engine(hub)
-    done = engine.swap(begun(engine), {"a": b"1"}, "a test")
+    done = engine.swap(begun(engine).version, {"a": b"1"}, "a test")
     assert isinstance(done, Done)
     subprocess.run(["rm", "-rf", str(clone.state / REPOSITORY)], check=True)
     anew = clone.engine(hub)
@@ -139,7 +139,7 @@ def test_a_repository_with_the_other_hash(tmp_path: Path) -> None:
     clone = object.__new__(Clone)
     clone.top, clone.state = top, top / ".claude/coordination"
     engine = clone.engine(tmp_path / "hub.git")
-    done = engine.swap(begun(engine), {"a": b"1"}, "a test")
+    done = engine.swap(begun(engine).version, {"a": b"1"}, "a test")
     assert isinstance(done, Done)
     assert len(done.version) == 64
 
@@ -149,7 +149,7 @@ def test_a_repository_with_the_other_hash(tmp_path: Path) -> None:
 def test_a_hook_that_says_no_is_quoted(clone: Clone, hub: Path, name: str) -> None:
     hook(hub, name, "echo 'only releases on Fridays' >&2; exit 1")
     engine = clone.engine(hub)
-    refused = engine.swap(begun(engine), {"a": b"1"}, "a test")
+    refused = engine.swap(begun(engine).version, {"a": b"1"}, "a test")
     assert isinstance(refused, Rejected)
     assert "hook declined" in refused.reason
     assert "only releases on Fridays" in refused.reason
@@ -158,15 +158,15 @@ def test_a_hook_that_says_no_is_quoted(clone: Clone, hub: Path, name: str) -> No
 def test_a_hidden_ref_is_refused(clone: Clone, hub: Path) -> None:
     git("config", "receive.hideRefs", "refs/agentsync", cwd=hub)
     engine = clone.engine(hub)
-    assert isinstance(engine.swap(begun(engine), {"a": b"1"}, "a test"), Rejected)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"1"}, "a test"), Rejected)
 
 
 def test_a_remote_that_keeps_history_refuses_to_fold_it(clone: Clone, hub: Path) -> None:
     hook(hub, "update", 'expr "$2" : "^0*$" >/dev/null || git merge-base --is-ancestor "$2" "$3"')
     engine = clone.engine(hub)
-    assert isinstance(engine.swap(begun(engine), {"a": b"1"}, "a test"), Done)
-    assert isinstance(engine.swap(begun(engine), {"a": b"2"}, "a test"), Done)
-    outcome = engine.swap(begun(engine), {"a": b"3"}, "a test", squash=True)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"1"}, "a test"), Done)
+    assert isinstance(engine.swap(begun(engine).version, {"a": b"2"}, "a test"), Done)
+    outcome = engine.swap(begun(engine).version, {"a": b"3"}, "a test", squash=True)
     assert isinstance(outcome, Rejected)
 
 
@@ -176,7 +176,7 @@ def test_a_remote_that_keeps_history_refuses_to_fold_it(clone: Clone, hub: Path)
 def test_who_does_not_answer_is_unreachable(clone: Clone, address: str) -> None:
     engine = clone.engine(address)
     assert isinstance(engine.read(None), Unreachable)
-    assert isinstance(engine.swap(Snapshot(version=None, files={}), {"a": b"1"}, "a test"), Unreachable)
+    assert isinstance(engine.swap(None, {"a": b"1"}, "a test"), Unreachable)
 
 
 def ssh(folder: Path, script: str) -> str:
@@ -232,8 +232,8 @@ def test_ssh_is_told_not_to_ask(clone: Clone, tmp_path: Path) -> None:
 
 def test_a_board_that_was_forced_back_does_not_follow(clone: Clone, hub: Path) -> None:
     engine = clone.engine(hub)
-    first = engine.swap(begun(engine), {"a": b"1"}, "a test")
-    second = engine.swap(begun(engine), {"a": b"2"}, "a test")
+    first = engine.swap(begun(engine).version, {"a": b"1"}, "a test")
+    second = engine.swap(begun(engine).version, {"a": b"2"}, "a test")
     assert isinstance(first, Done)
     assert isinstance(second, Done)
     git("update-ref", REF, first.version, cwd=hub)
@@ -246,7 +246,7 @@ def test_a_board_that_was_forced_back_does_not_follow(clone: Clone, hub: Path) -
 
 def test_an_unrelated_history_does_not_follow(clone: Clone, hub: Path, tmp_path: Path) -> None:
     engine = clone.engine(hub)
-    done = engine.swap(begun(engine), {"a": b"1"}, "a test")
+    done = engine.swap(begun(engine).version, {"a": b"1"}, "a test")
     assert isinstance(done, Done)
     other = make_repo(tmp_path / "unrelated")
     git("push", "-qf", str(hub), f"main:{REF}", cwd=other)

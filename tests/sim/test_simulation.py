@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from remote.cluster import Agent, Machine
 
-    from agentsync.remote.backend import Done, Rejected, Snapshot, Unreachable
+    from agentsync.remote.backend import Done, Rejected, Unreachable
 
 PATHS = ("a.py", "b.py", "src/", "src/x.py")
 TTL = 30
@@ -62,7 +62,7 @@ class Simulation:
         swap = machine.line.swap
 
         def interrupted(
-            base: Snapshot, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+            base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
         ) -> Done | Lost | Rejected | Unreachable:
             if not self._nested and self.chance.random() < 0.3:
                 self._nested = True
@@ -168,10 +168,10 @@ class Careless(Simulation):
         super()._interrupt(number, machine)
         swap, hub = machine.line.swap, self.cluster.hub
 
-        def careless(base: Snapshot, changes: Mapping[str, bytes | None], about: str, squash: bool = False) -> object:
+        def careless(base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False) -> object:
             found = swap(base, changes, about, squash)
             if isinstance(found, Lost):
-                hub.current = base.version
+                hub.current = base
                 return swap(base, changes, about, squash)
             return found
 
