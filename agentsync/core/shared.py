@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentsync.core import keys, lease, locks
+from agentsync.core import globs, keys, lease, locks
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
 from agentsync.core.paths import encode, encode_target, is_valid_id, parents, target_of
+from agentsync.core.policy import MAX_MINUTES
 from agentsync.core.records import Agent, Board, Lock, Machine, Present
 from agentsync.errors import UsageError
 
@@ -136,8 +137,30 @@ def place(lock: Lock, me: str) -> str:
 
 def inward(lock: Lock, now: datetime) -> Lock:
     """A guest's lock as it stands here: nothing in it is later than our own clock allows."""
-    latest = now + timedelta(seconds=lock.ttl_s)
-    return replace(lock, acquired_at=min(lock.acquired_at, now), expires_at=min(lock.expires_at, latest))
+    ttl_s = min(lock.ttl_s, MAX_MINUTES * 60)
+    latest = now + timedelta(seconds=ttl_s)
+    return replace(lock, ttl_s=ttl_s, acquired_at=min(lock.acquired_at, now), expires_at=min(lock.expires_at, latest))
+
+
+def is_sound(key: str, lock: Lock) -> bool:
+    """Whether a record may be a lock on the board: at its place, of a guest, and saying nothing that we would not say.
+
+    Whoever can push there can write anything, and what comes from there is judged by every hook.
+    """
+    plain = (lock.process, lock.session, lock.worktree) == (None, None, None)
+    if not plain or lock.everywhere == (lock.scope == "resource") or not lease.is_guest(lock) or keys.lock(lock) != key:
+        return False
+    if lock.scope == "resource":
+        return lock.path.startswith("@") and lock.path != "@"
+    if lock.path.startswith("/") or not {"", ".."}.isdisjoint(lock.path.removesuffix("/").split("/")):
+        return False
+    if lock.scope != "glob":
+        return lock.path.endswith("/") == (lock.scope == "dir")
+    try:
+        globs.parse(lock.path)
+    except UsageError:
+        return False
+    return True
 
 
 def _same(a: Lock, b: Lock) -> bool:
@@ -178,7 +201,8 @@ def seen(machine: Machine, before: Machine | None, now: datetime) -> Machine:
         if old is not None and old.last_seen == present.last_seen and old.seen_at is not None:
             at = min(old.seen_at, now)
         else:
-            at = now if before is not None else min(now, present.last_seen + SKEW)
+            first = now if present.last_seen >= now - SKEW else present.last_seen + SKEW
+            at = now if before is not None else first
         agents.append(replace(present, seen_at=at))
     return replace(machine, agents=tuple(agents))
 
@@ -253,6 +277,8 @@ def received(
 def _guests(machine: Machine) -> Iterable[tuple[str, Agent]]:
     for present in machine.agents:
         name = f"{present.agent}.{machine.id}"
+        if not is_valid_id(name):
+            continue
         sign = present.seen_at or machine.created_at
         yield (
             name,
@@ -394,7 +420,8 @@ def _is_over(lock: Lock, known: Known) -> bool:
         [p.seen_at for p in machine.agents if p.seen_at and lock.holder == f"{p.agent}.{machine.id}"] if machine else []
     )
     sign = max([*signs, min(lock.acquired_at, known.now)])
-    return sign + timedelta(seconds=lock.ttl_s) + LAPSED < known.now and lock.expires_at + LAPSED < known.now
+    ended = known.now - LAPSED
+    return sign < ended - timedelta(seconds=min(lock.ttl_s, MAX_MINUTES * 60)) and lock.expires_at < ended
 
 
 def _self(before: Machine | None, known: Known, host: str) -> Machine:
@@ -437,8 +464,8 @@ def _forgotten(shared: Shared, known: Known) -> set[str]:
         _place(name)
         for name, machine in known.machines.items()
         if name in shared.machines and name not in holding and name != known.me
-        if all((p.seen_at or known.now) + FORGOTTEN < known.now for p in machine.agents)
-        if machine.last_seen + FORGOTTEN < known.now
+        if all((p.seen_at or known.now) < known.now - FORGOTTEN for p in machine.agents)
+        if machine.last_seen < known.now - FORGOTTEN
     }
 
 

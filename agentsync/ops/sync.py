@@ -378,7 +378,7 @@ def decoded(files: dict[str, bytes]) -> Shared:
             board = record
         elif isinstance(record, Machine) and key == f"machines/{record.id}.json":
             machines[record.id] = record
-        elif isinstance(record, Lock) and keys.lock(record) == key and lease.is_guest(record):
+        elif isinstance(record, Lock) and shared.is_sound(key, record):
             locks[key] = record
     if board is None and shared.BOARD in closed:
         raise NewerRecordError("the board was made by a newer agent-sync", "upgrade this one")
