@@ -77,7 +77,7 @@ def placed(lock: dict[str, Any]) -> str:
         {"path": "a//b"},
         {"path": "src/", "scope": "file"},
         {"path": "src", "scope": "dir"},
-        {"path": "*a" * 40, "scope": "glob"},
+        {"path": "*a" * 400, "scope": "glob"},
         {"path": "{a,b}" * 20, "scope": "glob"},
         {"path": "@", "scope": "resource", "everywhere": False},
         {"holder": "alice"},
