@@ -85,13 +85,13 @@ def _remote(context: Context, options: argparse.Namespace) -> int:
 
 
 def _sync(context: Context, options: argparse.Namespace) -> int:
-    from agentsync.ops import sync
+    from agentsync.ops import exchange, sync
     from agentsync.render import remote as render
 
     while True:
         try:
             done = sync.sync(context.session, dry_run=options.dry_run)
-        except (sync.UnreachableError, sync.RejectedError) as error:
+        except (exchange.UnreachableError, exchange.RejectedError) as error:
             if options.watch is None:
                 raise
             context.problem(error)

@@ -18,7 +18,7 @@ from agentsync.core.locks import Conflict, Granted
 from agentsync.core.paths import Target, looks_like_glob, overlap, target_of
 from agentsync.core.records import Lock
 from agentsync.errors import AgentSyncError, GaveUpError, UsageError
-from agentsync.ops import locks, sync
+from agentsync.ops import agents, exchange, locks, sync
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from agentsync.core.locks import Request
     from agentsync.core.policy import Config
+    from agentsync.ops.exchange import Exchange
     from agentsync.ops.session import Session
-    from agentsync.ops.sync import Exchange
     from agentsync.remote.backend import Backend
     from agentsync.store.state import State
 
@@ -86,7 +86,7 @@ def take(session: Session, request: Request, backend: Backend | None = None) -> 
         RejectedError: The remote refuses us.
         GaveUpError: Others were faster for a minute, or somebody here released the lock meanwhile.
     """
-    with sync.exchange(session, backend) as there:
+    with exchange.opened(session, backend) as there:
         claim: Claim | None = None
         try:
             there.recall(request.targets)
@@ -103,7 +103,7 @@ def take(session: Session, request: Request, backend: Backend | None = None) -> 
                 granted = _ask(session, there, claim)
                 if granted is not None:
                     return granted
-        except sync.UnreachableError as error:
+        except exchange.UnreachableError as error:
             if session.store.config.unconfirmed == "warn":
                 return _only_here(session, request, claim, error)
             _give_back(session, claim)
@@ -147,7 +147,7 @@ def _ask(session: Session, there: Exchange, claim: Claim) -> Granted | None:
                 there.pause()
                 came = there.look(quiet=frozenset(keys.lock(lock) for lock in mine))
             case _:
-                raise sync.failure(outcome, there.link)
+                raise exchange.failure(outcome, there.link)
         if not {keys.lock(lock) for lock in came.lost}.isdisjoint(keys.lock(lock) for lock in mine):
             return None
 
@@ -185,8 +185,6 @@ def _give_back(session: Session, claim: Claim | None) -> None:
         writes: list[Write] = [Drop(keys.lock(lock)) for lock in mine if keys.lock(lock) not in places]
         writes += [Put(keys.lock(old), old) for old in again]
         what = ", ".join(lock.path for lock in mine)
-        from agentsync.ops import agents
-
         gone = [lock for lock in mine if keys.lock(lock) not in places]
         tx.commit("unlock", f"{session.me.id} does not get {what} on all machines", agents.answered(tx, gone, writes))
 

@@ -14,8 +14,8 @@ from agentsync.core.changes import Drop, Put
 from agentsync.core.lease import is_guest
 from agentsync.core.records import Link, Machine
 from agentsync.errors import AgentSyncError, UsageError
-from agentsync.ops import sync
-from agentsync.ops.sync import Exchange
+from agentsync.ops import exchange, sync
+from agentsync.ops.exchange import Exchange
 from agentsync.remote.backend import Done, Lost
 from agentsync.store.locate import find_repository
 
@@ -68,7 +68,7 @@ def add(session: Session, remote: str, ref: str = REF, backend: Backend | None =
     if found is not None:
         raise UsageError(f"this clone takes part in the board at {found[0].remote} already", "agent-sync remote remove")
     link = Link(remote=remote, ref=ref, machine=session.runtime.random_id(MACHINE_LETTERS), created_at=now)
-    with sync.alone(session):
+    with exchange.alone(session):
         there = Exchange(session, link, backend)
         there.look(dry_run=True)
         sync.publish(there)  # what the remote refuses is not begun
@@ -117,7 +117,7 @@ def remove(session: Session, backend: Backend | None = None) -> Standing:
         UsageError: This clone does not take part.
     """
     before = standing(session)
-    with sync.exchange(session, backend) as there:
+    with exchange.opened(session, backend) as there:
         assert before is not None
         with session.store.transaction(session.me.id, session.timeout) as tx:
             # First, lest a crash between the two looks like a loss.
@@ -150,7 +150,7 @@ def _leave(there: Exchange) -> None:
         if isinstance(outcome, Done):
             return
         if not isinstance(outcome, Lost):
-            raise sync.failure(outcome, there.link)
+            raise exchange.failure(outcome, there.link)
         there.pause()
         there.look()
 

@@ -1,56 +1,26 @@
-"""Looking at the shared board and bringing it in line: `sync`, and what locks for all machines need.
-
-One process of a clone does so at a time (`remote.guard`). The guard of the state is never held while the network is
-waited for: what came is written in a transaction of its own, and what goes is computed from the state as it then is.
-"""
+"""Bringing the state here and the shared board in line: `sync`, and what a release for all machines needs."""
 
 from __future__ import annotations
 
-import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from agentsync.core import keys, lease, shared
-from agentsync.core.changes import Put
+from agentsync.core import keys, shared
+from agentsync.core.incoming import Came
+from agentsync.core.lease import is_guest
+from agentsync.core.outgoing import Plan
 from agentsync.core.paths import target_of
-from agentsync.core.records import VERSION, Board, Lock, Machine
-from agentsync.core.shared import Came, Known, Plan, Shared
-from agentsync.errors import DamagedRecordError, GaveUpError, NewerRecordError, UnusableError, UsageError
-from agentsync.ops import agents
-from agentsync.remote.backend import Done, Lost, Rejected, Snapshot, Unreachable
-from agentsync.store import codec
-from agentsync.store.guard import Guard
+from agentsync.core.records import Lock
+from agentsync.ops import exchange
+from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
-    from agentsync.core.paths import Target
-    from agentsync.core.records import Link, Record
+    from agentsync.ops.exchange import Exchange
     from agentsync.ops.session import Session
     from agentsync.remote.backend import Backend
-    from agentsync.store.state import State
-
-PATIENCE_S = 60.0
-"""Seconds that a race for the board may go on, or another process of this clone may take."""
-
-BATCH = 500
-"""Writes of one event: what comes from a board may be many times that."""
-
-PAUSES = 3
-"""The first pause after a lost race is at most so many times as long as the push took; it doubles each time."""
-
-MAX_PAUSE_S = 3.0
-
-
-class UnreachableError(GaveUpError):
-    """The remote did not answer."""
-
-
-class RejectedError(UnusableError):
-    """The remote answered, and refused."""
 
 
 class Synced(Struct, frozen=True, kw_only=True, gc=False):
@@ -61,181 +31,6 @@ class Synced(Struct, frozen=True, kw_only=True, gc=False):
     """Keys of records that were put on the board, its own not counted."""
     dropped: tuple[str, ...] = ()
     rewound: bool = False
-
-
-class Exchange:
-    """One clone at its board, for the length of a command."""
-
-    def __init__(self, session: Session, link: Link, backend: Backend | None = None) -> None:
-        self._session = session
-        self.link = link
-        self._backend = backend or engine(session, link.remote, link.ref)
-        self._version: str | None = None
-        self._targets: tuple[Target, ...] | None = None
-        """What is looked at; None = everything."""
-        self.is_rewound = False
-        """The board has lost history, and what is missing has not been put back yet."""
-        self.shared = Shared()
-        self.is_fresh = False
-        """Whether the board was looked at since this began, not only remembered."""
-        self._tries = 0
-        self._push_s = 0.0
-        self._deadline = time.monotonic() + PATIENCE_S
-
-    # ------------------------------------------------------------ looking
-    def recall(self, targets: tuple[Target, ...]) -> None:
-        """Begin with the board as we left it; with a look at it when others have been there, and may be again.
-
-        Args:
-            targets: What it is about: of a large board nothing else is read.
-        """
-        version = self.link.version if self.link.ours else None
-        found = self._backend.recall(version, shared.near(targets)) if version else None
-        if found is None:
-            self.look()
-        else:
-            self._version, self._targets, self.shared = version, targets, decoded(found.files)
-
-    def look(self, quiet: Collection[str] = (), dry_run: bool = False) -> Came:
-        """Look at the board, and take over what others did.
-
-        Args:
-            quiet: Keys of own locks whose loss the caller tells itself.
-            dry_run: Whether the state is to stay as it is.
-
-        Raises:
-            UnreachableError: There was no answer.
-            RejectedError: The remote does not let us.
-            UnusableError: What is there is no board, another one, or of a newer version.
-        """
-        snapshot = self._backend.read(self.link.version)
-        if not isinstance(snapshot, Snapshot):
-            raise failure(snapshot, self.link)
-        there = decoded(snapshot.files)
-        session = self._session
-        known_board = session.store.state().board() if self.link.version else None
-        self._check(snapshot, there, known_board)
-        folded = there.board is not None and known_board is not None and there.board.squashed >= known_board.serial
-        self.is_rewound = self.is_rewound or not (snapshot.follows or folded)
-        if there.board is None and known_board is not None:
-            there = replace(there, board=known_board)
-        elif there.board is not None and known_board is not None and known_board.serial > there.board.serial:
-            there = replace(there, board=replace(there.board, serial=known_board.serial))  # no serial comes twice
-        self._version, self._targets = snapshot.version, None
-        self.shared, self.is_fresh = there, True
-        with session.store.transaction(session.me.id, session.timeout) as tx:
-            known = self._known(tx.state)
-            came = shared.received(tx.state, there, known, session.store.config, stamp=tx.stamp, quiet=quiet)
-            if not dry_run:
-                writes = agents.answered(tx, (*came.gone, *came.lost), came.writes)
-                remembered = self._seen(tx.state, snapshot.version, there.board)
-                whole = [*writes, *remembered]  # in this order, so that a crash in between only means to look again
-                for first in range(0, len(whole), BATCH):
-                    tx.commit("sync", _summary(came, self.is_rewound), whole[first : first + BATCH])
-                session.store.files.touch(keys.LINK)
-        if self.is_rewound and not dry_run:
-            session.store.warnings.append(
-                f"the board at {self.link.remote} was rewound or replaced: what is missing there is put back"
-            )
-        return came
-
-    def _check(self, snapshot: Snapshot, there: Shared, known: Board | None) -> None:
-        what = f"what is at {self.link.ref} of {self.link.remote}"
-        if snapshot.files and there.board is None:
-            raise UnusableError(
-                f"{what} is no board of agent-sync", "name another ref: agent-sync remote add --ref REF"
-            )
-        if there.board is not None and there.board.v > VERSION:
-            raise NewerRecordError(f"{what} was made by a newer agent-sync", "upgrade this one")
-        if there.board is not None and known is not None and there.board.store != known.store:
-            raise UnusableError(
-                f"{what} is another board than before: nothing was read or written",
-                "agent-sync remote remove, then agent-sync remote add, takes part in the new one",
-            )
-
-    def _known(self, state: State) -> Known:
-        if self._targets is None:
-            held = state.locks()
-        else:
-            touching = {keys.lock(h.lock): h for target in self._targets for h in state.touching(target)}
-            held = list(touching.values())
-        return Known(
-            me=self.link.machine,
-            now=state.now,
-            held=held,
-            partial=self._targets is not None,
-            presences=state.presences(),
-            machines={machine.id: machine for machine in state.machines()},
-            rewound=self.is_rewound,
-        )
-
-    def _seen(self, state: State, version: str | None, board: Board | None, ours: bool = False) -> list[Put]:
-        """The writes that remember which version was seen. One that was rewound is remembered when it is mended."""
-        if self.is_rewound:
-            return []
-        writes = []
-        if version != self.link.version:
-            self.link = replace(self.link, version=version, ours=ours)
-            writes.append(Put(keys.LINK, self.link))
-        if board is not None and state.board() != board:
-            writes.append(Put(keys.BOARD, board))
-        return writes
-
-    # ------------------------------------------------------------ telling
-    def plan(self, wanted: Sequence[Lock] = (), drops: Collection[str] = ()) -> Plan | Lock:
-        """What a commit would change now."""
-        runtime = self._session.runtime
-        known = self._known(self._session.store.state())
-        found = shared.plan(self.shared, known, runtime.random_id(10), runtime.host, wanted=wanted, drops=drops)
-        if isinstance(found, Plan) and (newer := self.shared.closed & {*found.puts, *found.drops}):
-            raise NewerRecordError(f"{min(newer)} of the board was written by a newer agent-sync", "upgrade this one")
-        return found
-
-    def commit(self, plan: Plan, about: str) -> Done | Lost | Rejected | Unreachable:
-        """Push a plan. What the board then is, is remembered by `remember`."""
-        changes = {key: codec.encode(record) for key, record in plan.puts.items()} | dict.fromkeys(plan.drops)
-        started = time.monotonic()
-        outcome = self._backend.swap(self._version, changes, about, plan.squash)
-        self._push_s = time.monotonic() - started
-        if plan.squash and isinstance(outcome, Rejected):  # a remote that takes no new history keeps the old one
-            outcome = self._backend.swap(self._version, changes, about)
-        if isinstance(outcome, Done):
-            self._version, self.is_rewound = outcome.version, False
-            self.shared = replace(self.shared, board=plan.board)
-        return outcome
-
-    def withdraw(self, keys_of_mine: Sequence[str]) -> Done | Lost | Rejected | Unreachable:
-        """Take records off the board, and put nothing there but its next number."""
-        board = self.shared.board
-        if board is None or not keys_of_mine:
-            return Done(self._version or "")
-        following = codec.encode(replace(board, serial=board.serial + 1))
-        changes = {shared.BOARD: following, **dict.fromkeys(keys_of_mine)}
-        return self._backend.swap(self._version, changes, f"{self.link.machine} leaves")
-
-    def remember(self, state: State) -> list[Put]:
-        """The writes that say that the board now is as we made it."""
-        return self._seen(state, self._version, self.shared.board, ours=True)
-
-    def note(self) -> None:
-        """`remember`, in a transaction of its own."""
-        session = self._session
-        with session.store.transaction(session.me.id, session.timeout) as tx:
-            tx.commit("sync", "the shared board knows what happened here", self.remember(tx.state))
-            session.store.files.touch(keys.LINK)
-
-    def pause(self) -> None:
-        """After a lost race: wait for a random while, and no longer than anybody should.
-
-        Raises:
-            GaveUpError: It has gone on for too long.
-        """
-        import random  # 5 ms, and races are rare
-
-        if time.monotonic() > self._deadline:
-            raise GaveUpError(f"others were faster for {PATIENCE_S:g} s", "try again")
-        time.sleep(random.uniform(0, min(MAX_PAUSE_S, PAUSES * self._push_s * 2**self._tries)))  # noqa: S311 # no secret
-        self._tries += 1
 
 
 def sync(session: Session, *, dry_run: bool = False, backend: Backend | None = None) -> Synced:
@@ -252,7 +47,7 @@ def sync(session: Session, *, dry_run: bool = False, backend: Backend | None = N
         RejectedError: The remote refused.
         UnusableError: What is there is not our board.
     """
-    with exchange(session, backend) as there:
+    with exchange.opened(session, backend) as there:
         came = there.look(dry_run=dry_run)
         rewound = there.is_rewound
         put, dropped = publish(there, dry_run=dry_run)
@@ -270,9 +65,9 @@ def tell(session: Session, released: Sequence[Lock], backend: Backend | None = N
     Raises:
         AgentSyncError: As `sync`.
     """
-    with exchange(session, backend) as there:
+    with exchange.opened(session, backend) as there:
         there.recall(tuple(target_of(lock) for lock in released))
-        publish(there, [keys.lock(lock) for lock in released if lease.is_guest(lock)])
+        publish(there, [keys.lock(lock) for lock in released if is_guest(lock)])
 
 
 def publish(
@@ -297,100 +92,9 @@ def publish(
                 there.pause()
                 there.look()
             case _:
-                raise failure(outcome, there.link)
+                raise exchange.failure(outcome, there.link)
 
 
 def _told(put: Sequence[str], dropped: Sequence[str]) -> str:
     locks = [key for key in (*put, *dropped) if key.startswith("locks/")]
     return f"sync: {len(locks)} locks changed" if locks else "sync: signs of life"
-
-
-@contextmanager
-def exchange(session: Session, backend: Backend | None = None) -> Iterator[Exchange]:
-    """This clone at its board; other processes of it wait.
-
-    Raises:
-        UsageError: No remote was added.
-        GuardTimeoutError: Another process was at it all the time.
-    """
-    found = session.store.state().link() if session.store.exists() else None
-    if found is None:
-        raise UsageError("this clone shares nothing with others yet", "agent-sync remote add origin")
-    with alone(session):
-        again = session.store.state().link()
-        if again is None:
-            raise UsageError("this clone shares nothing with others any more", "agent-sync remote add origin")
-        yield Exchange(session, again[0], backend)
-
-
-@contextmanager
-def alone(session: Session) -> Iterator[None]:
-    """No other process of this clone works with the remote meanwhile."""
-    with Guard(f"{session.place.state}/remote.guard").held(PATIENCE_S, session.store.owns_signals):
-        yield
-
-
-ENGINES: dict[str, Callable[[Session, str, str], Backend]] = {}
-"""Engines other than git, by the scheme of the address that asks for them."""
-
-
-def engine(session: Session, remote: str, ref: str) -> Backend:
-    """The engine for a remote, by what it is called."""
-    if (made := ENGINES.get(remote.partition(":")[0])) is not None:
-        return made(session, remote, ref)
-    from agentsync.remote.plain_git import PlainGit
-
-    return PlainGit(session.store.files, session.place.root, remote, ref, env=session.runtime.env)
-
-
-def failure(outcome: Rejected | Unreachable, link: Link) -> UnreachableError | RejectedError:
-    """What went wrong at the remote, as an error."""
-    if isinstance(outcome, Rejected):
-        return RejectedError(
-            f"{link.remote} refuses {link.ref}: {outcome.reason}",
-            "it needs permission to push that ref, or another: agent-sync remote add --ref REF",
-        )
-    return UnreachableError(
-        f"{link.remote} could not be reached: {outcome.reason}", "local work goes on; agent-sync sync tries again"
-    )
-
-
-def decoded(files: dict[str, bytes]) -> Shared:
-    """The records of a board; what is none, or not at its place, is left out and left alone."""
-    board: Board | None = None
-    machines: dict[str, Machine] = {}
-    locks: dict[str, Lock] = {}
-    closed = set()
-    for key, data in files.items():
-        kind = _kind(key)
-        if kind is None:
-            continue
-        try:
-            record = codec.decode(data, kind, key)
-        except NewerRecordError:
-            closed.add(key)
-            continue
-        except DamagedRecordError:
-            continue
-        if record.v > VERSION:
-            closed.add(key)
-        if isinstance(record, Board):
-            board = record
-        elif isinstance(record, Machine) and key == f"machines/{record.id}.json":
-            machines[record.id] = record
-        elif isinstance(record, Lock) and shared.is_sound(key, record):
-            locks[key] = record
-    if board is None and shared.BOARD in closed:
-        raise NewerRecordError("the board was made by a newer agent-sync", "upgrade this one")
-    return Shared(board=board, machines=machines, locks=locks, closed=frozenset(closed))
-
-
-def _kind(key: str) -> type[Record] | None:
-    if key == shared.BOARD:
-        return Board
-    return Machine if key.startswith("machines/") else Lock if key.startswith("locks/") else None
-
-
-def _summary(came: Came, rewound: bool) -> str:
-    told = [f"{len(came.guests)} came", f"{len(came.gone)} went", f"{len(came.lost)} own ones were lost"]
-    return f"locks of other machines: {', '.join(told)}{'; the board was rewound' if rewound else ''}"

@@ -23,7 +23,7 @@ from world import git, make_repo
 
 from agentsync.core import shared
 from agentsync.core.locks import Granted
-from agentsync.ops import locks, remote, sync
+from agentsync.ops import exchange, locks, remote, sync
 from agentsync.ops.session import Session, open_session
 from agentsync.remote.plain_git import PlainGit
 from agentsync.runtime import Runtime
@@ -79,7 +79,7 @@ def hub_at(path: Path) -> Path:
 def fill(clone: Clone) -> None:
     """Put many locks of another machine on the board of a clone."""
     session = clone.session()
-    with sync.exchange(session) as there:
+    with exchange.opened(session) as there:
         there.look()
         granted = locks.lock(session, ["model"])
         assert isinstance(granted, Granted)

@@ -16,7 +16,7 @@ from world import Player, World
 
 from agentsync.core.lease import is_guest
 from agentsync.core.locks import Granted
-from agentsync.ops import remote, sync
+from agentsync.ops import exchange, remote, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ class Cluster:
         self.tmp_path = tmp_path
         self.hub = hub or Hub()
         self.machines: dict[str, Machine] = {}
-        sync.ENGINES["memory"] = self._connect
+        exchange.ENGINES["memory"] = self._connect
 
     def _connect(self, _session: Session, address: str, _ref: str) -> Memory:
         return next(m.line for m in self.machines.values() if address == f"memory:{m.root}")
@@ -89,4 +89,4 @@ class Cluster:
         """Who holds what on the board."""
         self.hub.load()
         files = self.hub.versions[self.hub.current][1] if self.hub.current else {}
-        return {lock.path: lock.holder for lock in sync.decoded(dict(files)).locks.values()}
+        return {lock.path: lock.holder for lock in exchange.decoded(dict(files)).locks.values()}

@@ -10,7 +10,7 @@ from remote.cluster import Agent, Cluster
 
 from agentsync.core.locks import Conflict
 from agentsync.errors import NotFoundError, UnusableError, UsageError
-from agentsync.ops import agents, mail, remote, requests, sync
+from agentsync.ops import agents, exchange, mail, remote, requests, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -280,7 +280,7 @@ def test_what_lapsed_long_ago_is_tidied_away_and_silent_machines_are_forgotten(
     cluster.advance(minutes=60 * 24 * 31)
     bob.syncs()
     bob.syncs()
-    there = sync.decoded(dict(cluster.hub.versions[cluster.hub.current or ""][1]))
+    there = exchange.decoded(dict(cluster.hub.versions[cluster.hub.current or ""][1]))
     assert set(there.machines) == {cluster.machines["west"].name}
     assert bob.session.store.state().machines() == []
 
@@ -289,7 +289,7 @@ def test_what_lapsed_long_ago_is_tidied_away_and_silent_machines_are_forgotten(
 def test_offline_no_lock_for_all_is_granted_and_local_work_goes_on(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     _, bob = pair
     cluster.machines["west"].line.is_cut = True
-    with pytest.raises(sync.UnreachableError):
+    with pytest.raises(exchange.UnreachableError):
         bob.takes("a.py")
     assert bob.holds() == []
     bob.locks("a.py")
@@ -323,7 +323,7 @@ def test_a_team_may_prefer_a_lock_for_one_machine_to_none(cluster: Cluster) -> N
 def test_an_answer_that_is_lost_grants_nothing_and_is_tidied_up(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
     cluster.machines["east"].line.loses_answer = True
-    with pytest.raises(sync.UnreachableError):
+    with pytest.raises(exchange.UnreachableError):
         alice.takes("a.py")
     assert alice.holds() == []
     assert list(cluster.board()) == ["a.py"], "it is there, and nobody was told so"
@@ -336,7 +336,7 @@ def test_two_sides_of_a_partition_cannot_both_lock(cluster: Cluster, pair: tuple
     alice, bob = pair
     cluster.machines["east"].line.is_cut = True
     assert bob.takes("a.py")
-    with pytest.raises(sync.UnreachableError):
+    with pytest.raises(exchange.UnreachableError):
         alice.takes("a.py")
     cluster.machines["east"].line.is_cut = False
     assert not alice.takes("a.py")
@@ -347,7 +347,7 @@ def test_a_remote_that_refuses_is_told_at_once(cluster: Cluster, pair: tuple[Age
     cluster.hub.refuses = "protected ref"
     line = cluster.machines["east"].line
     before = line.swaps
-    with pytest.raises(sync.RejectedError, match="protected ref"):
+    with pytest.raises(exchange.RejectedError, match="protected ref"):
         alice.takes("a.py")
     assert line.swaps == before + 1
     assert alice.holds() == []
@@ -380,7 +380,7 @@ def test_a_crash_before_the_mending_forgets_nothing(cluster: Cluster, pair: tupl
     alice.takes("a.py")
     cluster.hub.current = old
     cluster.hub.refuses = "not now"
-    with pytest.raises(sync.RejectedError):
+    with pytest.raises(exchange.RejectedError):
         alice.syncs()
     assert alice.holds() == ["a.py"]
     cluster.hub.refuses = None
@@ -462,10 +462,10 @@ def test_records_that_nobody_knows_stay(cluster: Cluster, pair: tuple[Agent, Age
 def test_history_is_folded_and_nobody_takes_that_for_a_rewind(
     cluster: Cluster, pair: tuple[Agent, Agent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agentsync.core import shared
+    from agentsync.core import outgoing
 
     alice, bob = pair
-    monkeypatch.setattr(shared, "SQUASH_EVERY", 4)
+    monkeypatch.setattr(outgoing, "SQUASH_EVERY", 4)
     for number in range(6):
         assert alice.takes(f"{number}.py")
     assert any(parent is None for parent, _ in list(cluster.hub.versions.values())[1:])

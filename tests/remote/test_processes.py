@@ -18,7 +18,7 @@ from world import git, make_repo
 
 from agentsync.core.locks import Granted
 from agentsync.core.records import Lock
-from agentsync.ops import locks, remote, sync
+from agentsync.ops import exchange, locks, remote, sync
 from agentsync.ops.session import open_session
 from agentsync.runtime import Runtime
 
@@ -51,7 +51,7 @@ class Team:
         """Who holds what, as the bare repository has it."""
         listed = git("ls-tree", "-r", "-z", "--name-only", REF, cwd=self.hub).split("\0")
         files = {name: git("show", f"{REF}:{name}", cwd=self.hub).encode() for name in listed if name}
-        return {lock.path: lock.holder for lock in sync.decoded(files).locks.values()}
+        return {lock.path: lock.holder for lock in exchange.decoded(files).locks.values()}
 
     def commits(self) -> int:
         return int(git("rev-list", "--count", REF, cwd=self.hub))

@@ -16,7 +16,7 @@ from rounds import ROUNDS
 
 from agentsync.core.lease import is_guest
 from agentsync.errors import AgentSyncError
-from agentsync.ops import sync
+from agentsync.ops import exchange
 from agentsync.remote.backend import Lost
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Simulation:
         began = self.minutes
         try:
             got = agent.takes(path, ttl_minutes=TTL)
-        except sync.UnreachableError:
+        except exchange.UnreachableError:
             return
         self.grants, self.refusals = self.grants + got, self.refusals + (not got)
         if not got:
@@ -117,7 +117,7 @@ class Simulation:
         agent.beats()
         try:
             agent.syncs()
-        except sync.UnreachableError:
+        except exchange.UnreachableError:
             return
         left = agent.holds()
         for who, path in list(self.held):
