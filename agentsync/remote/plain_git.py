@@ -11,14 +11,11 @@ time is up.
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
 from typing import TYPE_CHECKING
 
-from agentsync.errors import AgentSyncError
 from agentsync.remote.backend import LIMIT_S, Done, Lost, Rejected, Snapshot, Unreachable
+from agentsync.remote.command import SHOWN, EndedError, Git
 from agentsync.store.files import MAX_RECORD
 
 if TYPE_CHECKING:
@@ -33,40 +30,6 @@ REPOSITORY = "remote.git"
 SEEN = f"{REPOSITORY}/refs/heads/seen"
 """The version that was seen last: what need not be fetched again."""
 
-KEPT = re.compile(
-    r"GIT_(SSH|SSH_COMMAND|SSL_.*|HTTP_.*|PROXY_.*|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|EXEC_PATH)"
-)
-"""Variables of git's that say how to get somewhere, and not to which repository."""
-
-LENT = re.compile(r"(credential|http|url|ssh|protocol)\..*|core\.(sshcommand|gitproxy)")
-"""Settings of the user's repository that say the same."""
-
-FORCED = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_ASKPASS": "false",
-    "SSH_ASKPASS": "false",
-    "SSH_ASKPASS_REQUIRE": "never",
-    "GCM_INTERACTIVE": "never",
-    "LC_ALL": "C",
-    "LANGUAGE": "",
-    **{
-        f"GIT_{who}_{what}": word
-        for who in ("AUTHOR", "COMMITTER")
-        for what, word in (("NAME", "agent-sync"), ("EMAIL", "agent-sync@localhost"))
-    },
-}
-
-SETTINGS = (
-    *("credential.interactive=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0"),
-    *("maintenance.auto=false", "push.followTags=false", "push.gpgSign=false", "push.recurseSubmodules=no"),
-    *(
-        "fetch.recurseSubmodules=no",
-        "fetch.writeCommitGraph=false",
-        "fetch.unpackLimit=1000",
-        "transfer.unpackLimit=1000",
-    ),
-)
-
 _LOST = re.compile(
     r"stale info|failed to update ref|incorrect old value|cannot lock ref|failed to lock|reference already exists"
 )
@@ -77,21 +40,6 @@ _DENIED = re.compile(
     r"invalid (username|credentials)|403|401|not authori[sz]ed|read.only|protected",
     re.IGNORECASE,
 )
-
-_SHOWN = 400
-"""Characters of the remote's words that are repeated."""
-
-
-class _EndedError(AgentSyncError):
-    """A git that did not do what it was asked; `said` is its standard error."""
-
-    def __init__(self, said: str) -> None:
-        super().__init__(f"git says: {said[:_SHOWN]}", "see what git says")
-        self.said = said
-
-
-class _TimeUp(Exception):  # noqa: N818 # it never leaves this module
-    """The time limit was over."""
 
 
 class PlainGit:
@@ -111,14 +59,8 @@ class PlainGit:
             limit_s: Seconds that one git may take.
         """
         self._files = files
-        self._top = top
-        self._remote = remote
         self._ref = ref
-        self._limit_s = limit_s
-        outer = {name: value for name, value in env.items() if not name.startswith("GIT_") or KEPT.fullmatch(name)}
-        self._lent = {**outer, **FORCED}
-        self._env = {**self._lent, "GIT_DIR": files.path(REPOSITORY)}
-        self._address: tuple[str, str] | None = None
+        self._git = Git(files.path(REPOSITORY), top, remote, env=env, limit_s=limit_s)
         self._trees: dict[str, dict[str, tuple[str, str]]] = {}
 
     # ------------------------------------------------------------ the three questions
@@ -128,9 +70,9 @@ class PlainGit:
         head = f"{REPOSITORY}/FETCH_HEAD"
         self._files.unlink(head)
         try:
-            self._git("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", self._addresses()[0], self._ref)
-        except (_EndedError, _TimeUp) as error:
-            said = self._said(error)
+            self._git("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", self._git.addresses()[0], self._ref)
+        except EndedError as error:
+            said = error.said
             if "find remote ref" in said:
                 return Snapshot(version=None, files={}, follows=known is None)
             return Rejected(said) if _DENIED.search(said) else Unreachable(said)
@@ -146,7 +88,7 @@ class PlainGit:
         """See `Backend.recall`."""
         try:
             return Snapshot(version=version, files=self._contents(version, wanted))
-        except _EndedError:  # somebody deleted our repository, which is allowed
+        except EndedError:  # somebody deleted our repository, which is allowed
             return None
 
     def swap(
@@ -166,16 +108,16 @@ class PlainGit:
     def _push(self, version: str, expected: str) -> Done | Lost | Rejected | Unreachable:
         lease = f"--force-with-lease={self._ref}:{expected}"
         try:
-            self._git("push", "--porcelain", "--no-verify", lease, self._addresses()[1], f"{version}:{self._ref}")
-        except (_EndedError, _TimeUp) as error:
-            said = self._said(error)
+            self._git("push", "--porcelain", "--no-verify", lease, self._git.addresses()[1], f"{version}:{self._ref}")
+        except EndedError as error:
+            said = error.said
             refused = re.search(r"^!\t.*\t\[(remote )?rejected\] \((.*)\)", said, re.MULTILINE)
             if refused is None:
                 return Rejected(said) if _DENIED.search(said) else Unreachable(said)
             if _LOST.search(refused[2]):
                 return Lost()
             words = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
-            return Rejected("; ".join([refused[2], *filter(None, words)])[:_SHOWN])
+            return Rejected("; ".join([refused[2], *filter(None, words)])[:SHOWN])
         return Done(version)
 
     # ------------------------------------------------------------ trees
@@ -245,7 +187,7 @@ class PlainGit:
     def _is_ancestor(self, old: str, new: str) -> bool:
         try:
             self._git("merge-base", "--is-ancestor", old, new)
-        except _EndedError:  # also when the old one is not here any more: then nobody knows
+        except EndedError:  # also when the old one is not here any more: then nobody knows
             return False
         return True
 
@@ -262,7 +204,7 @@ class PlainGit:
         self._publish(f"{REPOSITORY}/HEAD", "ref: refs/heads/seen\n")  # last: it says that all is there
 
     def _is_sha256(self) -> bool:
-        told = self._user_config().get("extensions.objectformat")
+        told = self._git.config().get("extensions.objectformat")
         return told == ["sha256"]
 
     def _note(self, version: str) -> None:
@@ -271,84 +213,6 @@ class PlainGit:
 
     def _publish(self, key: str, text: str) -> None:
         self._files.replace(self._files.write_temp(text.encode(), sync=False), key)
-
-    # ------------------------------------------------------------ the way there
-    def _user_config(self) -> dict[str, list[str]]:
-        """What the user's repository has configured, by lower-case name."""
-        listed = self._run(["config", "--local", "--includes", "--list", "-z"], self._lent, b"")
-        found: dict[str, list[str]] = {}
-        for entry in listed.decode("utf-8", "surrogateescape").split("\0"):
-            name, _, value = entry.partition("\n")
-            found.setdefault(name, []).append(value)
-        return found
-
-    def _addresses(self) -> tuple[str, str]:
-        """Where to fetch from and push to. The first call reads the user's configuration, and takes what it lends."""
-        if self._address is None:
-            config = self._user_config()
-            fetch = config.get(f"remote.{self._remote}.url", [self._remote])[0]
-            push = config.get(f"remote.{self._remote}.pushurl", [fetch])[0]
-            lent = [(name, value) for name, values in config.items() if LENT.fullmatch(name) for value in values]
-            self._env["GIT_CONFIG_COUNT"] = str(len(lent))
-            for number, (name, value) in enumerate(lent):
-                self._env |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-            if not {"GIT_SSH", "GIT_SSH_COMMAND"} & self._env.keys() and "core.sshcommand" not in config:
-                self._env["GIT_SSH_COMMAND"] = "ssh -oBatchMode=yes -oConnectTimeout=10"
-            self._address = (fetch, push)
-        return self._address
-
-    def _said(self, error: _EndedError | _TimeUp) -> str:
-        return error.said if isinstance(error, _EndedError) else f"no answer in {self._limit_s:g} s"
-
-    def _git(self, *words: str, stdin: bytes = b"", cwd: str = "") -> bytes:
-        settings = (part for setting in SETTINGS for part in ("-c", setting))
-        return self._run([*settings, *words], self._env, stdin, cwd)
-
-    def _run(self, words: Iterable[str], env: Mapping[str, str], stdin: bytes, cwd: str = "") -> bytes:
-        """Run git once, for so long at most; in the user's working tree, for a remote's address may be relative to it.
-
-        Raises:
-            _EndedError: It said no.
-            _TimeUp: It took too long, and was killed with whatever it had started.
-            AgentSyncError: There is no git.
-        """
-        try:
-            process = subprocess.Popen(
-                ["git", *words],
-                cwd=cwd or self._top,
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise AgentSyncError(f"git cannot be started: {error}", "install git, or mend the PATH") from None
-        except ValueError:
-            raise _EndedError("a name that no program can be given") from None
-        with process:
-            try:
-                out, complaint = process.communicate(stdin, timeout=self._limit_s)
-            except subprocess.TimeoutExpired:
-                raise _TimeUp from None
-            finally:
-                if process.returncode is None:  # also when we are interrupted
-                    _kill(process)
-        if process.returncode != 0:
-            said = (complaint + b"\n" + out).decode("utf-8", "replace").strip().removeprefix("fatal: ")
-            raise _EndedError(said or f"exit code {process.returncode}")
-        return out
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """The process and all its children, which have its session. Those of Windows go by themselves, with their pipes."""
-    if hasattr(os, "killpg"):
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it ended at this very moment
-    else:
-        process.kill()
 
 
 def _above(path: str) -> Iterable[str]:
