@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +196,34 @@ def test_the_commands_from_end_to_end(tmp_path: Path) -> None:
     assert code == 2
     assert "remote add" in err
     assert "MACHINES" not in typed(west, "status")[1]
+
+
+def test_the_gate_refuses_what_another_machine_holds(tmp_path: Path) -> None:
+    team = Team(tmp_path, 2)
+    east, west = team.clones
+    gate = west / ".claude/hooks/agent-sync"
+    gate.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).parents[2] / "hooks/gate", gate)
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AGENT_SYNC_ID": "agent-1", "PWD": str(west)}
+
+    def judged(path: str) -> str:
+        asked = {"session_id": "s", "tool_name": "Edit", "tool_input": {"file_path": str(west / path)}}
+        done = subprocess.run(
+            [str(gate), "pre-tool-use"], input=json.dumps(asked), cwd=west, env=env, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert typed(west, "heartbeat")[0] == 0
+    assert judged("src/app.py") == ""
+    assert typed(east, "lock", "--remote", "src/", "--reason", "a new colour")[0] == 0
+    assert typed(west, "sync")[0] == 0
+    team.hub.rename(tmp_path / "away.git")  # nobody is asked
+    assert "a new colour" in judged("src/app.py")
+    assert '"deny"' in judged("src/app.py").replace(" ", "")
+    assert judged("other.py") == ""
+    code, out, _ = typed(west, "doctor")
+    assert (code, "all is well" in out) == (0, True)
 
 
 def test_what_goes_wrong_is_told_with_its_code(tmp_path: Path) -> None:
