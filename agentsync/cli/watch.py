@@ -36,7 +36,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
         "watch\n"
         "watch --since 1h --kind lock --path src/\n"
         "watch --until 'kind=lock verb=unlock path=src/api.py' --timeout 600\n"
-        "watch --verb complete-task --exec 'jq -r .summary >>done.txt'",
+        "watch --verb complete-task --exec ./tell-the-team",
     )
     watch.epilog = f"{watch.epilog}\n{ABOUT}"
     watch.add_argument("--since", type=since, metavar="REV|TIME", help=SINCE)

@@ -22,8 +22,8 @@ from agentsync.core.visible import is_visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOT_HERE = {"demo", "hook", "doctor"}
-"""They build a repository of their own, read stdin, start processes."""
+NOT_HERE = {"demo", "hook", "doctor", "watch"}
+"""They build a repository of their own, read stdin, start processes, do not end."""
 
 
 def _grammar() -> dict[str, list[tuple[list[str], bool]]]:
