@@ -19,14 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from processes.test_watch import writers
 
 from agentsync.board import open as board
 
+ROOT = Path(__file__).parents[2]
 PAUSE_S = 0.02
 WATCH = [sys.executable, "-m", "agentsync", "watch", "--json", "--since", "0"]
 
