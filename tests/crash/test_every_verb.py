@@ -117,6 +117,7 @@ READING = {
     "decisions": "decisions",
     "history": "history src/app.py",
     "doctor": "doctor",
+    "metrics": "metrics",
     "watch": "watch --since 0 --timeout 0",
 }
 """What never does: nothing that could be killed."""
