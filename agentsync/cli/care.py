@@ -64,12 +64,12 @@ def _doctor(context: Context, _options: argparse.Namespace) -> int:
 
 
 def _metrics(context: Context, options: argparse.Namespace) -> int:
-    from agentsync.ops import metrics
+    from agentsync.ops import metrics, user_files
     from agentsync.render.metrics import exposition
 
     found = metrics.measure(context.session)
     if options.output is not None:
-        path = metrics.write(context.session, options.output, exposition(found))
+        path = user_files.replace(context.runtime, options.output, exposition(found).encode())
         if not context.json:
             return 0  # a job that is run by the minute has nothing to say when all went well
         context.data({"kind": "metrics", "output": path, "families": found})

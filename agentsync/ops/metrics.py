@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
 
@@ -11,7 +10,6 @@ from agentsync.core.lease import Status
 from agentsync.core.metrics import AGES, PREFIX, Family, Sample, bucket, counted, counter, gauge
 from agentsync.core.records import Progress
 from agentsync.core.refusals import By
-from agentsync.errors import UsageError
 from agentsync.ops import care
 from agentsync.store import inspect, log, refusals
 
@@ -75,30 +73,3 @@ def _store(session: Session) -> Iterator[Family]:
     yield gauge("quarantined_files", "Damaged files that were put aside.", len(inspect.quarantined(store)))
     failures = len(inspect.failures(store, care.FAILURES, hours=24))
     yield gauge("hook_failures_last_day", "Hooks that failed open in the last day.", failures)
-
-
-def write(session: Session, path: str, text: str) -> str:
-    """Replace a file by the text in one step, so that a collector never reads half of it.
-
-    Args:
-        session: Who asks.
-        path: Absolute, or relative to the working directory.
-        text: What it holds then.
-
-    Returns:
-        The absolute path.
-
-    Raises:
-        UsageError: It cannot be written.
-    """
-    from agentsync.ops import user_files
-
-    real = os.path.join(session.runtime.cwd, path)
-    try:
-        user_files.write(real, text.encode(), None)
-        user_files.clear_left_overs(session.runtime, real)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path[:200]!r} cannot be written: {getattr(error, 'strerror', error)}", "name another file"
-        ) from None
-    return real

@@ -17,9 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from agentsync.core.metrics import AGES, Family, Sample, bucket, counted
 from agentsync.core.progress import Says
 from agentsync.errors import UsageError
-from agentsync.ops import care, feed, mail, metrics, requests, tasks
-from agentsync.ops.session import open_session
+from agentsync.ops import care, feed, mail, metrics, requests, tasks, user_files
 from agentsync.render.metrics import exposition
+from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,25 +122,25 @@ def test_any_words_and_numbers_come_back_from_the_parser(words: list[str], value
 def test_a_file_is_replaced_in_one_step_and_readable_for_the_collector(world: World, tmp_path: Path) -> None:
     alice = world.agent("alice")
     file = tmp_path / "agentsync.prom"
-    assert metrics.write(alice.session, str(file), "one\n") == str(file)
+    assert user_files.replace(alice.runtime, str(file), b"one\n") == str(file)
     with file.open() as reader:
-        metrics.write(alice.session, str(file), "two\n")
+        user_files.replace(alice.runtime, str(file), b"two\n")
         assert reader.read() == "one\n", "whoever had it open reads on in the old one"
     assert file.read_text() == "two\n"
     assert file.stat().st_mode & 0o444 == 0o444
     assert [path.name for path in tmp_path.glob("agentsync*")] == ["agentsync.prom"]
 
 
-def test_what_somebody_who_was_killed_left_is_cleared(world: World, tmp_path: Path) -> None:
+def test_what_somebody_who_was_killed_left_is_cleared(tmp_path: Path) -> None:
     left = tmp_path / "a.prom.agent-sync-999999999"
     left.write_text("half")
-    metrics.write(open_session(world.agent("alice").runtime), str(tmp_path / "a.prom"), "text")
+    user_files.replace(Runtime(), str(tmp_path / "a.prom"), b"text")
     assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["", "file/below", "\0"])
-def test_a_file_that_cannot_be_written_is_a_usage_error(name: str, world: World, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_a_usage_error(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     os.mkdir(tmp_path / "folder")
     with pytest.raises(UsageError):
-        metrics.write(world.agent("alice").session, f"{tmp_path}/{name}", "text")
+        user_files.replace(Runtime(), f"{tmp_path}/{name}", b"text")
