@@ -69,11 +69,16 @@ class Context:
         """Print JSON."""
         from agentsync.render.payload import dump
 
+        self.write(dump(value).encode() + b"\n")
+
+    def write(self, document: bytes) -> None:
+        """Print JSON that is made already. It is UTF-8, whatever the terminal speaks."""
         sys.stdout.flush()
         if hasattr(sys.stdout, "buffer"):
-            sys.stdout.buffer.write(dump(value).encode() + b"\n")  # JSON is UTF-8, whatever the terminal speaks
+            sys.stdout.buffer.write(document)
+            sys.stdout.buffer.flush()
         else:
-            print(dump(value))
+            sys.stdout.write(document.decode())
 
     def board(self, lines: Iterable[str]) -> None:
         """Print lines that hold other agents' words: as they are for a person, framed for anybody else."""

@@ -31,7 +31,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     bring = add_parser(
         "import",
         "take over what another board exported, if nothing here is in its way",
-        "import board.ndjson\ngunzip <board.ndjson.gz | agent-sync import -\nimport --from-sqlite agent-sync.db",
+        "import board.ndjson\nimport - <board.ndjson\nimport --from-sqlite agent-sync.db",
     )
     bring.add_argument("file", nargs="?", metavar="FILE", help="an export; - is standard input")
     bring.add_argument(
@@ -47,14 +47,16 @@ def _export(context: Context, options: argparse.Namespace) -> int:
     for place in made.left_out:
         context.warn(f"{place} cannot be read and was left out; agent-sync doctor tells more")
     if options.output is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(made.data)
+        context.write(made.data)
         return 0
     path = user_files.replace(context.runtime, options.output, made.data, mode=0o600)  # there is mail in it
     if context.json:
         context.data({"kind": "exported", "output": path, "header": made.header, "left_out": made.left_out})
     else:
-        context.say(f"exported {made.header.records} records and {made.header.events} events to {options.output}")
+        from agentsync.render.frame import shorten_path
+
+        counted = f"{made.header.records} records and {made.header.events} events"
+        context.say(f"exported {counted} to {shorten_path(options.output)}")
     return 0
 
 

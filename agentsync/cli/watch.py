@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentsync.cli.contested import seconds
@@ -168,7 +167,9 @@ def follow(context: Context, session: Session, start: int, how: Following) -> in
 def printer(context: Context, relative: bool) -> Callable[[Event], None]:
     """Prints events one by one: a line, or one line of JSON. Each stands alone, framed for an agent."""
     if context.json:
-        return _json_line
+        from agentsync.render import payload
+
+        return lambda event: context.write(payload.line(event))
     from agentsync.render.feed import Feed
     from agentsync.render.frame import framed
 
@@ -181,22 +182,11 @@ def printer(context: Context, relative: bool) -> Callable[[Event], None]:
     return show
 
 
-def _json_line(value: object) -> None:
-    from agentsync.render.payload import line as one_line
-
-    line = one_line(value)
-    if hasattr(sys.stdout, "buffer"):
-        sys.stdout.buffer.write(line)  # JSON is UTF-8, whatever the terminal speaks
-    else:
-        sys.stdout.write(line.decode())
-    sys.stdout.flush()
-
-
 def _gave_up(context: Context, waited: float) -> int:
     error = GaveUpError(f"gave up waiting after {waited:g} s: nothing fitted", "wait longer, or look back with --since")
     if not context.json:
         raise error
-    from agentsync.render.payload import error as payload
+    from agentsync.render import payload
 
-    _json_line(payload(error))  # one line, as everything before it
+    context.write(payload.line(payload.error(error)))  # one line, as everything before it
     return error.code

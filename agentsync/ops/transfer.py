@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from agentsync.core import keys
 from agentsync.core.changes import Put
-from agentsync.core.records import Change, Event, Record
+from agentsync.core.records import VERSION, Change, Event, Record
 from agentsync.core.transfer import FOLDERS, Bundle, Collision, Header, belongs, plan, told
-from agentsync.errors import AgentSyncError, NotFoundError, UsageError
+from agentsync.errors import AgentSyncError, NewerRecordError, NotFoundError, UsageError
 from agentsync.ops import user_files
 from agentsync.render.payload import line
 from agentsync.store import codec, log
@@ -122,6 +122,7 @@ def bundle(data: bytes) -> Bundle:
     """What an export holds.
 
     Raises:
+        NewerRecordError: It has fields that this version does not know.
         UsageError: It is none, or not whole.
     """
     lines = data.splitlines()
@@ -131,6 +132,7 @@ def bundle(data: bytes) -> Bundle:
         raise UsageError(
             f"this is no export of agent-sync: {error.message}", "agent-sync export --output FILE"
         ) from None
+    _refuse_newer(header)
     if len(lines) != 1 + header.records + header.events:
         said = f"{header.records} records and {header.events} events"
         raise UsageError(f"the file has {len(lines)} lines, but should have {said}", "make the export again")
@@ -142,6 +144,8 @@ def bundle(data: bytes) -> Bundle:
                 records[key] = record
             else:
                 events.append(codec.decode(text, Event, "an event"))
+        except NewerRecordError:
+            raise
         except (AgentSyncError, MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise UsageError(f"line {number} cannot be read: {error}", "make the export again") from None
     revisions = [event.rev for event in events]
@@ -159,9 +163,15 @@ def _record(text: bytes) -> tuple[str, Record]:
     change = json.decode(text, type=Change)
     key = change.put or ""
     record = codec.decode(bytes(change.record), FOLDERS.get(key.partition("/")[0], Record), key)
+    _refuse_newer(record)
     if not belongs(key, record):
         raise UsageError(f"{key} is no place for this record")
     return key, record
+
+
+def _refuse_newer(record: Record) -> None:
+    if record.v > VERSION:
+        raise NewerRecordError("a newer agent-sync wrote this, and some of it would be lost", "upgrade this one")
 
 
 def bring_in(session: Session, what: Bundle) -> Imported | Collision:

@@ -31,7 +31,7 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 COMMANDS = [
     *("init", "install", "uninstall", "status", "lock", "unlock", "locks", "check", "explain"),
     *("send", "directive", "inbox", "read-message", "ack", "thread", "sent"),
-    *("register", "heartbeat", "whoami", "gc", "doctor", "metrics", "demo"),
+    *("register", "heartbeat", "whoami", "gc", "doctor", "demo"),
     *("queue", "request", "refuse", "append"),
     *("git-hook", "conflicts", "run", "completion"),
 ]

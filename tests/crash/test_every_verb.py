@@ -118,6 +118,7 @@ READING = {
     "history": "history src/app.py",
     "doctor": "doctor",
     "metrics": "metrics",
+    "export": "export --output board.ndjson",
     "watch": "watch --since 0 --timeout 0",
 }
 """What never does: nothing that could be killed."""
@@ -130,6 +131,7 @@ ELSEWHERE = {
     "hook": "the events, below",
     "conflicts": "merges beside the board, and only reads it",
     "completion": "prints a script",
+    "import": "killed at every call in tests/ops/test_transfer.py, and run again",
     "run": "`lock`, a process, `unlock`: the two are killed here",
     "git-hook": "needs git's own state around it; what it does to the board is an unlock, which is killed here",
     "mcp": "a server, whose tools are the operations of the verbs above",
