@@ -115,6 +115,7 @@ def goes(board: Stage, words: list[str]) -> None:
 @example(words=["log", "x", "--file", "\udcff"])
 @example(words=["append", "x", "--content", "\ud800"])
 @example(words=["uninstall", "--dry-run", "--agents-md", "\ud800"])
+@example(words=["conflicts", "--json", "\ud800"])
 @example(words=["lock", "x", "--ttl", "9" * 5000])
 def test_any_words_in_any_place(board: Stage, words: list[str]) -> None:
     goes(board, words)
