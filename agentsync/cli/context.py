@@ -60,6 +60,14 @@ class Context:
         env = self.runtime.env
         return self.is_terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
+    @property
+    def screen(self) -> tuple[int, int] | None:
+        """Columns and lines of the terminal that the answer goes to; None when it goes elsewhere."""
+        import shutil
+
+        size = shutil.get_terminal_size()
+        return (size.columns, size.lines) if self.is_terminal else None
+
     # ------------------------------------------------------------ saying
     def say(self, text: str) -> None:
         """Print the answer, or a line of it."""
