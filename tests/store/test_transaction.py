@@ -21,7 +21,7 @@ from agentsync.core.records import Agent
 from agentsync.errors import UnusableError
 from agentsync.ops import agents, care, locks
 from agentsync.ops.session import open_session
-from agentsync.store import log
+from agentsync.store import log, refusals
 from agentsync.store.transaction import BULK
 
 if TYPE_CHECKING:
@@ -185,14 +185,16 @@ def test_an_event_in_the_log_has_been_applied(world: World) -> None:
 
 
 # ---------------------------------------------------------------- what is written, and what not
-def test_a_refusal_writes_nothing(world: World) -> None:
+def test_a_refusal_writes_nothing_but_that_it_was_one(world: World) -> None:
     alice, bob = world.agent("alice"), world.agent("bob")
     alice.locks("src/app.py")
     bob.registers()
     before = contents(world.state)
     assert isinstance(bob.locks("docs/", "src/app.py", "@db"), Conflict)
     assert isinstance(bob.unlocks("src/app.py"), Conflict)
-    assert contents(world.state) == before
+    after = contents(world.state)
+    assert after.pop(refusals.KEY)
+    assert after == before
 
 
 def test_a_transaction_without_a_commit_changes_nothing(world: World) -> None:
