@@ -42,8 +42,9 @@ Durability = Literal["E", "S", "D"]
 COMPACT_EVERY = 256
 """Revisions after which whoever commits compacts."""
 
-BULK = 64
-"""Changes from which on their files are synced together: one by one takes milliseconds each, with the guard held."""
+BULK = 1000
+"""Changes from which on their files are synced together, as imports have them: one by one takes seconds, with the guard
+held. The system then syncs what others have written, too, which is worth it only for so many."""
 
 MAX_KEPT_NAME = 200
 """Bytes of a key in the name of a file in quarantine; file systems allow 255 in all."""
