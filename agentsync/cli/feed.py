@@ -40,7 +40,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     log.add_argument("--message", help="the same")
     log.add_argument("--type", help="writing: what sort of thing it is; reading: only such events")
     log.add_argument("--file", action="append", default=[], dest="files", metavar="PATH", help="what it is about")
-    log.add_argument("--since", type=_since, metavar="REV|TIME", help="a revision, 2026-01-31T12:00Z, or 30m, 2h, 1d")
+    log.add_argument("--since", type=moment, metavar="REV|TIME", help="a revision, 2026-01-31T12:00Z, or 30m, 2h, 1d")
     log.add_argument("--follow", action="store_true", help="go on as they come")
     log.add_argument("--agent", metavar="ID", help="only what this agent did")
     log.add_argument("--path", metavar="PATH", help="only what is about this path")
@@ -55,7 +55,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     history.set_defaults(run=_history)
 
 
-def _since(text: str) -> int | datetime:
+def moment(text: str) -> int | datetime:
     """A revision, a time, or an age like `30m`."""
     from datetime import UTC, datetime, timedelta
 
