@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Paths that `hotspots` shows."""
 
+FILE = "agent-sync-report.html"
+"""Where `report` writes to when it is not told."""
+
 DAYS = "7d"
 """How far both look back when they are not told."""
 
@@ -30,6 +33,17 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     spots.add_argument("--apply", metavar="PATH", help="do what is suggested for it, in .claude/agent-sync.toml")
     spots.set_defaults(run=_hotspots)
 
+    page = add_parser(
+        "report",
+        "write what happened into one HTML file: who held what when, contention, tasks, messages, decisions",
+        "report --since 1d --open\nreport --since 2026-01-31T09:00 --until 2026-01-31T18:00 --output saturday.html",
+    )
+    _since(page)
+    page.add_argument("--until", type=moment, metavar="REV|TIME", help="likewise (default: now)")
+    page.add_argument("--output", "-o", metavar="FILE", default=FILE, help=f"where to (default {FILE})")
+    page.add_argument("--open", action="store_true", help="show it in the browser")
+    page.set_defaults(run=_report)
+
 
 def _since(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -39,6 +53,25 @@ def _since(parser: argparse.ArgumentParser) -> None:
         default=DAYS,
         help=f"a revision (0 = all there is), 2026-01-31T12:00Z, or 30m, 2h, 1d (default {DAYS})",
     )
+
+
+def _report(context: Context, options: argparse.Namespace) -> int:
+    from agentsync import __version__
+    from agentsync.ops import report
+    from agentsync.render import payload
+    from agentsync.render.frame import escape
+    from agentsync.render.report import html
+
+    found = report.report(context.session, options.since, options.until)
+    if context.json:
+        context.data(payload.report(found))
+        return 0
+    page = html(found, report.template(), __version__)
+    path = report.write(context.session, options.output, page)
+    context.say(f"wrote {escape(path)}: {found.account.events} events, {len(page) // 1000} kB")
+    if options.open and not report.show(path):
+        context.warn("no browser could be started: open the file by hand")
+    return 0
 
 
 def _hotspots(context: Context, options: argparse.Namespace) -> int:

@@ -40,7 +40,7 @@ class Suggestion(Struct, frozen=True, kw_only=True, gc=False):
     kind: Kind
     """`share`: several may edit it at a time; `own`: only under a lock taken by hand; `split`: into several files."""
     setting: Setting | None
-    """The list in `[paths]` of the configuration that says so; null: no setting does, it is advice."""
+    """The list in `[paths]` of the configuration that does it; null: no setting does, it is advice."""
     why: str
 
 
@@ -166,9 +166,9 @@ def suggest(path: str, editors: dict[str, int], added: int, config: Config) -> S
         config: The team's configuration.
     """
     if path.startswith("@"):
-        return Suggestion(kind="split", setting=None, why="advice: use several names, or hold it for shorter")
+        return Suggestion(kind="split", setting=None, why="several names would do, or shorter holds")
     if path.endswith("/"):
-        return Suggestion(kind="split", setting=None, why="advice: lock the files that are needed, not the directory")
+        return Suggestion(kind="split", setting=None, why="locks on the files that are needed would do")
     if config.class_of(path) != "plain":
         return None
     edits = sum(editors.values())
@@ -176,7 +176,7 @@ def suggest(path: str, editors: dict[str, int], added: int, config: Config) -> S
     if path.rpartition(".")[2].lower() in ADDED_TO or added * 2 > edits:
         return Suggestion(kind="share", setting="shared", why="lines are added to it, which several may do at a time")
     if most is not None and len(editors) > 1 and editors[most] >= MOST * edits:
-        why = f"{editors[most]} of {edits} edits are by {most}; others would have to take a lock by hand first"
+        why = f"{editors[most]} of {edits} edits are by {most}; others take a lock by hand first"
         return Suggestion(kind="own", setting="required", why=why)
     many = f"{len(editors)} agents edit it" if len(editors) > 1 else "several want it"
-    return Suggestion(kind="split", setting=None, why=f"advice: {many}; in several smaller files they would not meet")
+    return Suggestion(kind="split", setting=None, why=many)

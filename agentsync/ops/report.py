@@ -104,6 +104,50 @@ def _bound(session: Session) -> dict[str, datetime]:
     return found
 
 
+# ---------------------------------------------------------------- the page
+def template() -> str:
+    """The page of a report without its data; it ships with the package."""
+    import agentsync
+
+    path = os.path.join(os.path.dirname(os.path.abspath(agentsync.__file__)), "render", "report.html")
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def write(session: Session, path: str, page: str) -> str:
+    """Write a page, over what is there.
+
+    Args:
+        session: Whose; the path is relative to its working directory.
+        path: As typed.
+        page: Its text.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        AgentSyncError: There is something that is no regular file.
+        UsageError: It is a directory, or cannot be a path.
+    """
+    from agentsync.ops import user_files
+
+    full = os.path.abspath(os.path.join(session.runtime.cwd, path))
+    if not path or "\0" in path or os.path.isdir(full):
+        raise UsageError(f"{path!r} is no file to write to", "for example: --output report.html")
+    if os.path.lexists(full) and not os.path.isfile(full):
+        raise AgentSyncError(f"{full} is no regular file; it was left untouched", "give --output another name")
+    user_files.write(full, page.encode(), mode=None)
+    return full
+
+
+def show(path: str) -> bool:
+    """Show a file in the user's browser; False when none could be started."""
+    import webbrowser
+    from pathlib import Path
+
+    return webbrowser.open(Path(path).as_uri())
+
+
 # ---------------------------------------------------------------- changing a setting
 class Applied(Struct, frozen=True, kw_only=True, gc=False):
     """A path is in a list of the configuration."""

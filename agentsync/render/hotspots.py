@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 HEAD = ("HEAT", "PATH", "REFUSED", "WAITS", "WAITED", "BREACHES", "EDITS", "AGENTS", "HELD")
 
+WAYS = {
+    "share": "share it",
+    "own": "let one own it",
+    "split": "split it (advice: no setting does that)",
+}
+
 
 def summary(account: Account) -> str:
     """One line: what the numbers are of."""
@@ -49,7 +55,8 @@ def table(spots: Sequence[Hotspot]) -> list[str]:
 
 def _advice(spot: Hotspot) -> list[str]:
     assert spot.suggestion is not None
-    said = [f"{shorten_path(spot.path, 60)}: {spot.suggestion.kind}. {escape(spot.suggestion.why, 200)}"]
+    how = WAYS[spot.suggestion.kind]
+    said = [f"{shorten_path(spot.path, 60)}: {how}; {escape(spot.suggestion.why, 200)}"]
     if spot.suggestion.setting is not None and (path := quoted(spot.path)) is not None:
         said.append(f"  agent-sync hotspots --apply {path}")
     return said

@@ -131,6 +131,7 @@ ELSEWHERE = {
     "run": "`lock`, a process, `unlock`: the two are killed here",
     "git-hook": "needs git's own state around it; what it does to the board is an unlock, which is killed here",
     "hotspots": "reads, unless it changes a setting, below",
+    "report": "only reads the board, and replaces its page in one step",
     "mcp": "a server, whose tools are the operations of the verbs above",
 }
 

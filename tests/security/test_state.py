@@ -107,7 +107,16 @@ STRANGE: dict[str, Callable[[Path], object]] = {
 
 COMMANDS = [
     *(["status"], ["locks"], ["check", "src/app.py"], ["explain", "src/app.py"], ["tasks"], ["inbox", "--all"]),
-    *(["decisions"], ["queue"], ["log", "--since", "0"], ["history", "src/"], ["sent"], ["whoami"]),
+    *(
+        ["decisions"],
+        ["queue"],
+        ["log", "--since", "0"],
+        ["history", "src/"],
+        ["sent"],
+        ["whoami"],
+        ["hotspots"],
+        ["report"],
+    ),
     *(["lock", "other.py"], ["send", "--to", "all", "--message", "x"], ["claim-next"], ["doctor"], ["gc"]),
     *(["append", "notes.md", "--content", "x"], ["request", "src/app.py"], ["unlock", "--all"], ["init"], ["status"]),
 ]
