@@ -269,9 +269,10 @@ def make(state: Path, events: int, team: int = 12, hours: float = 48, until: dat
     past.chance.shuffle(files)
     for who in names:
         past.comes(who)
-    step = hours * 3600 / events
+    begun, step = past.now, hours * 3600 / events
     while len(past.events) < events:
-        past.now = min(past.now + timedelta(seconds=past.chance.uniform(0.1, 1.8) * step), until)
+        due = begun + timedelta(seconds=len(past.events) * step)
+        past.now = min(max(past.now + timedelta(seconds=past.chance.random() * step / 2), due), until)
         who, dice = past.chance.choice(names), past.chance.random()
         if dice < 0.5:
             past.edits_file(who, past.chance.choices(files, weights)[0])

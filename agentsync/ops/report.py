@@ -169,8 +169,8 @@ def apply(session: Session, path: str, spots: tuple[Hotspot, ...]) -> Applied:
         spots: What was found.
 
     Raises:
-        NotFoundError: Nothing was suggested for it.
-        UsageError: No setting says what was suggested, or the configuration cannot be added to.
+        NotFoundError: Nothing was suggested for it, or no setting does what was.
+        UsageError: The configuration cannot be added to.
         AgentSyncError: The file cannot be read or written.
     """
     from agentsync.core.listing import with_path
@@ -187,7 +187,7 @@ def apply(session: Session, path: str, spots: tuple[Hotspot, ...]) -> Applied:
     if suggestion is None:
         raise NotFoundError(f"nothing is suggested for {path[:200]}", "agent-sync hotspots lists what is")
     if suggestion.setting is None:
-        raise UsageError(f"no setting does that for {path[:200]}: {suggestion.why}", "it is for people to do")
+        raise NotFoundError(f"no setting does that for {path[:200]}: {suggestion.why}", "it is for people to do")
     user_files.clear_left_overs(session.runtime, file)
     text = user_files.decode(user_files.read(file), file) or ""
     after = with_path(text, suggestion.setting, path).encode()

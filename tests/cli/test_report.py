@@ -60,7 +60,7 @@ def test_the_same_as_json(shell: Shell) -> None:
     assert [one["by"] for one in whole["refusals"]] == ["lock"] * 3
     applied = shell.types("hotspots", "--apply", "NEWS.md", "--json").json
     assert (applied["kind"], applied["setting"], applied["changed"]) == ("setting", "shared", True)
-    is_error(shell.types("hotspots", "--apply", "src/app.py", "--json"), 2)
+    is_error(shell.types("hotspots", "--apply", "src/app.py", "--json"), 4)
     is_error(shell.types("hotspots", "--apply", "none.md", "--json"), 4)
 
 

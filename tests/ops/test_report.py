@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,8 @@ from agentsync.store import refusals
 
 if TYPE_CHECKING:
     from world import Player
+
+    from agentsync.core.contention import Hold
 
 
 def kept(player: Player) -> list[tuple[str, str, str | None, str]]:
@@ -129,6 +133,38 @@ def test_a_span_is_given_by_revisions_or_times(world: World) -> None:
         look(alice, now, head - 1)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_happened_no_two_held_one_path_at_a_time_and_what_is_on_disk_is_held(seed: int, world: World) -> None:
+    chance = random.Random(seed)
+    team = [world.agent(name) for name in ("alice", "bob", "carol")]
+    for _ in range(70):
+        player, path = chance.choice(team), chance.choice(("a.py", "b.py", "c.md"))
+        match chance.randrange(6):
+            case 0 | 1:
+                player.locks(path)
+            case 2:
+                player.unlocks(path)
+            case 3:
+                player.unlocks(path, force=True)
+            case 4:
+                if player.may_edit(path):
+                    player.has_edited(path)
+            case 5:
+                world.clock.advance(minutes=chance.choice((1, 5, 12, 70, 130)))
+    found = look(team[0])
+    now = found.account.until
+    by_path: dict[str, list[Hold]] = {}
+    for hold in found.account.holds:
+        assert hold.since <= (hold.until or now) <= now
+        by_path.setdefault(hold.path, []).append(hold)
+    for holds in by_path.values():
+        for before, after in pairwise(holds):
+            assert (before.until or now) <= after.since
+    live = {(h.lock.path, h.lock.holder) for h in team[0].session.store.state().locks() if h.live}
+    assert {(hold.path, hold.holder) for hold in found.account.holds if hold.until is None} == live
+    assert sum(spot.refusals for spot in found.hotspots) == len(kept(team[0]))
+
+
 # ---------------------------------------------------------------- changing a setting
 def test_a_suggestion_is_applied_once_and_judges_from_then_on(world: World) -> None:
     alice, bob = world.agent("alice"), world.agent("bob")
@@ -153,7 +189,7 @@ def test_what_no_setting_can_say_is_refused_and_so_is_what_was_never_suggested(w
     alice.locks("src/app.py", "@db")
     assert bob.is_refused("src/app.py", "@db")
     for path in ("src/app.py", "@db"):
-        with pytest.raises(UsageError, match="no setting does that"):
+        with pytest.raises(NotFoundError, match="no setting does that"):
             report.apply(bob.session, path, look(bob).hotspots)
     with pytest.raises(NotFoundError):
         report.apply(bob.session, "other.md", look(bob).hotspots)

@@ -486,7 +486,10 @@ def test_tracked_state_of_a_clone_is_never_written_and_never_started(clone: Stag
         assert said.code == 0
         check_text(context_of(said), event)
     after = {path: path.read_bytes() for path in clone.state.rglob("*") if path.is_file()}
-    assert {p for p in after if after[p] != before.get(p)} <= {clone.state / "failures.ndjson"}
+    assert {p for p in after if after[p] != before.get(p)} <= {
+        clone.state / "failures.ndjson",
+        clone.state / "refusals.ndjson",
+    }
     assert not (clone.root.parent / "executed").exists()
 
 
