@@ -1,4 +1,4 @@
-"""Who held what when, who was in whose way: the story that the log tells, as values.
+"""Who held what when, who was in whose way: the story that the log tells.
 
 A `Ledger` is told every event there is, oldest first, and keeps what touches a span of time; `account` gives it. Pure:
 what the log does not say is handed in, namely edits, refusals, and which of the locks on disk bind now.
@@ -12,17 +12,19 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentsync.core.records import Agent, Decision, Event, Lock, Message, Record, Task, Time, Waiter
-from agentsync.core.refusals import Refusal
+from agentsync.core.account import Account, Breach, Edit, Flow, Hold, Stay, Step, Wait
+from agentsync.core.records import Agent, Decision, Event, Lock, Message, Record, Task, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
+
+    from agentsync.core.refusals import Refusal
 
 KINDS: dict[str, type[Record]] = {
     "agents": Agent,
@@ -36,99 +38,6 @@ KINDS: dict[str, type[Record]] = {
 
 GRANTS = frozenset({"lock", "takeover", "auto-lock", "claim-task"})
 """Verbs that end a wait with what was waited for."""
-
-
-class Edit(Struct, frozen=True, kw_only=True, gc=False):
-    """An agent wrote to a file."""
-
-    at: Time
-    agent: str
-    path: str
-    added: bool = False
-    """It only added lines, with `append`."""
-
-
-class Stay(Struct, frozen=True, kw_only=True, gc=False):
-    """An agent on the board."""
-
-    agent: str
-    name: str
-    role: str | None
-    client: str
-    since: Time
-    until: Time | None = None
-    """None = still there."""
-
-
-class Hold(Struct, frozen=True, kw_only=True, gc=False):
-    """A lock, from its grant to its end."""
-
-    path: str
-    worktree: str | None
-    scope: str
-    mode: str
-    auto: bool
-    holder: str
-    reason: str | None
-    task: str | None
-    since: Time
-    until: Time | None = None
-    """None = still held."""
-    ended: str | None = None
-    """The verb of the event that ended it; `lapsed` when it had ended before that."""
-
-
-class Wait(Struct, frozen=True, kw_only=True, gc=False):
-    """Somebody stood in line."""
-
-    agent: str
-    wants: Literal["locks", "task"]
-    paths: tuple[str, ...]
-    since: Time
-    until: Time | None = None
-    outcome: Literal["waiting", "granted", "gave up"] = "waiting"
-
-
-class Breach(Struct, frozen=True, kw_only=True, gc=False):
-    """A file changed under the lock of somebody else."""
-
-    at: Time
-    agent: str
-    paths: tuple[str, ...]
-    holders: tuple[str, ...]
-    summary: str
-
-
-class Step(Struct, frozen=True, gc=False):
-    """A task got another status or owner."""
-
-    at: Time
-    status: str
-    owner: str | None
-
-
-class Flow(Struct, frozen=True, kw_only=True, gc=False):
-    """A task and its way over the board."""
-
-    task: Task
-    steps: tuple[Step, ...]
-
-
-class Account(Struct, frozen=True, kw_only=True, gc=False):
-    """All that touched a span of time. What began before it, or goes on after it, is there with its own times."""
-
-    since: Time
-    until: Time
-    events: int
-    agents: tuple[Stay, ...]
-    holds: tuple[Hold, ...]
-    waits: tuple[Wait, ...]
-    refusals: tuple[Refusal, ...]
-    breaches: tuple[Breach, ...]
-    edits: tuple[Edit, ...]
-    tasks: tuple[Flow, ...]
-    messages: tuple[Message, ...]
-    decisions: tuple[Decision, ...]
 
 
 T = TypeVar("T", Hold, Wait, Stay)

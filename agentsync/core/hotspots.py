@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from agentsync.core.contention import Account, Hold
+    from agentsync.core.account import Account, Hold
     from agentsync.core.policy import Config
 
 REFUSAL, WAIT, BREACH = 1.0, 1.0, 5.0
@@ -49,6 +49,8 @@ class Hotspot(Struct, frozen=True, kw_only=True, gc=False):
 
     path: str
     heat: float
+    agents: tuple[str, ...]
+    """Who wanted it: edited, held or waited for it, or was refused."""
     refusals: int
     waits: int
     waited_s: float
@@ -69,6 +71,7 @@ class _Sums:
     def __init__(self) -> None:
         self.refusals = self.waits = self.breaches = self.added = 0
         self.waited_s = 0.0
+        self.wanted_by: set[str] = set()
         self.editors: dict[str, int] = {}
 
     @property
@@ -90,9 +93,11 @@ def hotspots(account: Account, config: Config) -> list[Hotspot]:
 
     for refusal in account.refusals:
         of(refusal.path).refusals += 1
+        of(refusal.path).wanted_by.add(refusal.agent)
     for wait in account.waits:
         for path in wait.paths:
             of(path).waits += 1
+            of(path).wanted_by.add(wait.agent)
             of(path).waited_s += _seconds(account, wait.since, wait.until)
     for breach in account.breaches:
         for path in breach.paths:
@@ -137,6 +142,7 @@ def _hotspot(account: Account, config: Config, path: str, one: _Sums, around: _A
     return Hotspot(
         path=path,
         heat=round(one.heat, 1),
+        agents=tuple(sorted(one.wanted_by | set(one.editors) | set(holders))),
         refusals=one.refusals,
         waits=one.waits,
         waited_s=round(one.waited_s, 1),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentsync.core import contention
-from agentsync.core.contention import Account, Edit, Ledger
+from agentsync.core.account import Account, Edit
+from agentsync.core.contention import Ledger
 from agentsync.core.hotspots import Hotspot, hotspots
 from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, NotFoundError, UsageError
 
@@ -165,7 +166,7 @@ def apply(session: Session, path: str, spots: tuple[Hotspot, ...]) -> Applied:
 
     Args:
         session: Whose.
-        path: As `hotspots` prints it, or as typed where the caller is.
+        path: As `hotspots` prints it.
         spots: What was found.
 
     Raises:
@@ -180,6 +181,7 @@ def apply(session: Session, path: str, spots: tuple[Hotspot, ...]) -> Applied:
     root, base = session.place.root, session.place.base
     top = root if os.path.exists(f"{root}/{settings.NAME}") or os.path.exists(f"{root}/.git") else base
     file = f"{top}/{settings.NAME}"
+    path = path.removeprefix("./")
     said = session.store.config.class_of(path)
     if said != "plain":
         return Applied(file=file, setting=said, path=path, changed=False)

@@ -12,7 +12,7 @@ from agentsync.render.times import clock, span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentsync.core.contention import Account
+    from agentsync.core.account import Account
     from agentsync.core.hotspots import Hotspot
 
 HEAD = ("HEAT", "PATH", "REFUSED", "WAITS", "WAITED", "BREACHES", "EDITS", "AGENTS", "HELD")
@@ -38,17 +38,18 @@ def _plural(word: str, count: int) -> str:
 
 def table(spots: Sequence[Hotspot]) -> list[str]:
     """A row each, then what to do about it, and the command that does it."""
-    rows = [HEAD]
+    rows = []
     for spot in spots:
-        counts = (spot.waits, spot.breaches, spot.edits, len(set(spot.editors) | set(spot.holders)))
-        waits, breaches, edits, agents = (str(count) if count else "" for count in counts)
         waited = span(timedelta(seconds=spot.waited_s)) if spot.waited_s else ""
         held = span(timedelta(seconds=spot.held_s)) if spot.held_s else ""
-        refused = str(spot.refusals) if spot.refusals else ""
-        rows.append(
-            (f"{spot.heat:g}", shorten_path(spot.path, 60), refused, waits, waited, breaches, edits, agents, held)
+        refused, waits, breaches, edits, agents = (
+            str(count) if count else ""
+            for count in (spot.refusals, spot.waits, spot.breaches, spot.edits, len(spot.agents))
         )
-    lines = [line.rstrip() for line in aligned(rows, indent="")]
+        path = shorten_path(spot.path, 60)
+        rows.append((f"{spot.heat:g}", path, refused, waits, waited, breaches, edits, agents, held))
+    head = [name if any(row[i] for row in rows) else "" for i, name in enumerate(HEAD)]
+    lines = aligned([head, *rows], indent="")
     advice = [_advice(spot) for spot in spots if spot.suggestion is not None]
     return [*lines, "", *(line for pair in advice for line in pair)]
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from agentsync.core.contention import Flow, Hold
+    from agentsync.core.account import Flow, Hold
     from agentsync.core.hotspots import Hotspot
     from agentsync.ops.report import Report
 
@@ -88,7 +88,7 @@ class _Page:
                 for m in account.messages
             ],
             "decisions": [
-                [self._time(d.created_at), self._agent(d.by), _text(d.text), d.id, _text(d.supersedes or "")]
+                [self._time(d.created_at), self._agent(d.by), _text(d.text), _text(d.id), _text(d.supersedes or "")]
                 for d in account.decisions
             ],
         }
@@ -134,6 +134,7 @@ class _Page:
             spot.holds,
             spot.held_s,
             [[self._agent(agent), seconds] for agent, seconds in spot.holders.items()],
+            [self._agent(agent) for agent in spot.agents],
             *((advice.kind, advice.setting, _text(advice.why)) if advice else (None, None, None)),
         ]
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from world import NOON
 
 from agentsync.core import globs, keys
-from agentsync.core.contention import Account, Edit, Ledger
+from agentsync.core.account import Account, Edit
+from agentsync.core.contention import Ledger
 from agentsync.core.hotspots import hotspots
 from agentsync.core.listing import pattern_for, with_path
 from agentsync.core.policy import DEFAULT, Config, from_table
@@ -188,6 +189,7 @@ def test_the_hottest_file_comes_first_and_each_is_told_what_may_cool_it() -> Non
         ("calm.py", 0.0, None),
         ("src/", 0.0, None),
     ]
+    assert found[0].agents == ("al", "bo")
     assert found[0].holders == {"al": 3600.0}, "the directory around it"
     assert all(
         spot.suggestion is None or spot.suggestion.setting is None for spot in hotspots(account, Config(ignore=("**",)))

@@ -19,7 +19,7 @@ from agentsync.store import refusals
 if TYPE_CHECKING:
     from world import Player
 
-    from agentsync.core.contention import Hold
+    from agentsync.core.account import Hold
 
 
 def kept(player: Player) -> list[tuple[str, str, str | None, str]]:
