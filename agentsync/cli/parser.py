@@ -7,7 +7,23 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, completion, feed, git, locks, mail, mcp, overview, report, setup, tasks, waiting
+from agentsync.cli import (
+    agents,
+    care,
+    completion,
+    feed,
+    git,
+    locks,
+    mail,
+    mcp,
+    overview,
+    report,
+    setup,
+    tasks,
+    transfer,
+    waiting,
+    watch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,7 +135,23 @@ def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
             parents=[common],
         )
 
-    for noun in (overview, locks, waiting, tasks, mail, feed, report, agents, setup, git, mcp, care, completion):
+    for noun in (
+        overview,
+        locks,
+        waiting,
+        tasks,
+        mail,
+        feed,
+        watch,
+        report,
+        agents,
+        setup,
+        git,
+        mcp,
+        care,
+        transfer,
+        completion,
+    ):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser, known

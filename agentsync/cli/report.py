@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.cli.feed import moment
+from agentsync.cli import watch
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
         "report --since 1d --open\nreport --since 2026-01-31T09:00 --until 2026-01-31T18:00 --output saturday.html",
     )
     _since(page)
-    page.add_argument("--until", type=moment, metavar="REV|TIME", help="likewise (default: now)")
+    page.add_argument("--until", type=watch.since, metavar="REV|TIME", help="likewise (default: now)")
     page.add_argument("--output", "-o", metavar="FILE", default=FILE, help=f"where to (default {FILE})")
     page.add_argument("--open", action="store_true", help="show it in the browser")
     page.set_defaults(run=_report)
@@ -48,10 +48,10 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def _since(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since",
-        type=moment,
+        type=watch.since,
         metavar="REV|TIME",
         default=DAYS,
-        help=f"a revision (0 = all there is), 2026-01-31T12:00Z, or 30m, 2h, 1d (default {DAYS})",
+        help=f"{watch.SINCE}; 0 = all there is (default {DAYS})",
     )
 
 

@@ -8,6 +8,7 @@ from agentsync.render import locks, tasks
 from agentsync.render.feed import decision
 from agentsync.render.frame import escape, framed, neutral, shorten, shorten_path
 from agentsync.render.table import aligned
+from agentsync.render.table import paint as painted
 from agentsync.render.times import ago
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ MAX_COMPACT = 2000
 
 def table(board: Overview, now: datetime, colour: bool) -> list[str]:
     """Everything, aligned, one line each."""
-    paint: Callable[[str, str], str] = _paint if colour else lambda text, _code: text
+    paint: Callable[[str, str], str] = painted if colour else lambda text, _code: text
     counts = [_count(len(board.agents), "agent"), _count(len(board.locks), "lock")]
     counts += [_count(len(board.tasks), "open task")] if board.tasks else []
     counts += [f"{board.waiting} in line (agent-sync queue)"] if board.waiting else []
@@ -159,10 +160,6 @@ def _who(presence: Presence) -> str:
 
 def _code(presence: Presence) -> str:
     return COLOURS[presence.status]
-
-
-def _paint(text: str, code: str) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m"
 
 
 def _count(number: int, noun: str) -> str:
