@@ -191,6 +191,7 @@ def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> Non
         (["request", "held.py"], 0),
         (["append", "log.txt", "--content", "x"], 0),
         *((["create-task", "T"], 0), (["tasks"], 0), (["claim-next"], 0), (["complete-task", "T"], 4)),
+        *((["hotspots"], 0), (["report"], 0), (["report", "--json"], 0)),
         *((["decision", "T"], 0), (["decisions"], 0), (["log"], 0), (["log", "x"], 0), (["history", "held.py"], 0)),
         (["watch", "--since", "0", "--timeout", "0"], 0),
     ],

@@ -87,8 +87,10 @@ def lock(
         task=task,
         all_worktrees=config.worktrees == "deny",
     )
-    decision = take(session, request) if wait is None else take_in_turn(session, request, wait, priority)
-    if isinstance(decision, Conflict) and decision.blocked:
+    if wait is not None:
+        return take_in_turn(session, request, wait, priority)
+    decision = take(session, request)
+    if isinstance(decision, Conflict):
         from agentsync.store import refusals
 
         files, now = session.store.files, session.runtime.now()

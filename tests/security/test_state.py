@@ -107,7 +107,16 @@ STRANGE: dict[str, Callable[[Path], object]] = {
 
 COMMANDS = [
     *(["status"], ["locks"], ["check", "src/app.py"], ["explain", "src/app.py"], ["tasks"], ["inbox", "--all"]),
-    *(["decisions"], ["queue"], ["log", "--since", "0"], ["history", "src/"], ["sent"], ["whoami"]),
+    *(
+        ["decisions"],
+        ["queue"],
+        ["log", "--since", "0"],
+        ["history", "src/"],
+        ["sent"],
+        ["whoami"],
+        ["hotspots"],
+        ["report"],
+    ),
     *(["lock", "other.py"], ["send", "--to", "all", "--message", "x"], ["claim-next"], ["doctor"], ["gc"]),
     *(["append", "notes.md", "--content", "x"], ["request", "src/app.py"], ["unlock", "--all"], ["init"], ["status"]),
 ]
@@ -477,7 +486,10 @@ def test_tracked_state_of_a_clone_is_never_written_and_never_started(clone: Stag
         assert said.code == 0
         check_text(context_of(said), event)
     after = {path: path.read_bytes() for path in clone.state.rglob("*") if path.is_file()}
-    assert {p for p in after if after[p] != before.get(p)} <= {clone.state / "failures.ndjson"}
+    assert {p for p in after if after[p] != before.get(p)} <= {
+        clone.state / "failures.ndjson",
+        clone.state / "refusals.ndjson",
+    }
     assert not (clone.root.parent / "executed").exists()
 
 
