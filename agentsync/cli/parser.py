@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, completion, feed, git, locks, mail, mcp, overview, setup, tasks, waiting
+from agentsync.cli import agents, care, completion, console, feed, git, locks, mail, mcp, overview, setup, tasks, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -119,7 +119,7 @@ def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
             parents=[common],
         )
 
-    for noun in (overview, locks, waiting, tasks, mail, feed, agents, setup, git, mcp, care, completion):
+    for noun in (overview, console, locks, waiting, tasks, mail, feed, agents, setup, git, mcp, care, completion):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser, known

@@ -1,0 +1,309 @@
+"""What the keys do to the board: ask what is missing, confirm what hurts, have it done, say how it went."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agentsync.console import views
+from agentsync.console.dialogs import Confirm, Field, Form, Reading
+from agentsync.console.widgets import Table
+from agentsync.core.agents import OPERATOR
+from agentsync.core.changes import SYSTEM
+from agentsync.errors import AgentSyncError, HeldError, explained
+from agentsync.render.frame import escape, shorten_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual.app import App
+
+    from agentsync.console.detail import Line
+    from agentsync.console.steering import Done, Operator
+    from agentsync.ops.survey import Survey
+    from agentsync.ops.tasks import Seen
+
+    Base = App[int]
+else:
+    Base = object
+
+KEYS: tuple[tuple[str, str, str, str], ...] = (
+    ("m", "message", "Message", "write to the agent of the selected row; in the mail, answer"),
+    ("D", "directive", "Directive", "tell every agent something that holds the end of its turn"),
+    ("l", "lock", "Lock", "hold a path until you unlock it or quit"),
+    ("u", "unlock", "Unlock", "the selected lock, or a path; others' by force"),
+    ("f", "freeze", "Freeze", "refuse all edits, or thaw"),
+    ("n", "new_task", "New task", "put a task on the board"),
+    ("a", "assign", "Assign", "give the selected task to an agent, with its locks"),
+    ("b", "block", "Block", "the selected task cannot go on"),
+    ("x", "done", "Done", "the selected task is done"),
+    ("c", "cancel", "Cancel", "the selected task will not be done"),
+    ("o", "decide", "Decision", "settle something for everybody"),
+)
+"""Key, action, title, explanation."""
+
+MOVING = (
+    ("1 … 6, Tab", "the views"),
+    ("↑ ↓ j k g G", "move; PgUp and PgDn by a screen"),
+    ("Enter", "the story of what is selected; again: scroll in it"),
+    ("/", "filter: words that must all be in the row; Esc shows all"),
+    ("s S", "sort by the next column; the other way round"),
+    ("t", "light or dark"),
+    ("Ctrl+P", "all of this by name"),
+    ("q", "quit; whatever the operator holds is given back"),
+)
+
+
+class Deeds(Base):
+    """The deeds of a console; mixed into it."""
+
+    operator: Operator
+    seen: Survey
+    say: Callable[..., None]
+
+    # ------------------------------------------------------------ words
+    def action_message(self) -> None:
+        """Write to somebody."""
+        item = self._item("mail")
+        if item is not None and item.sender not in (OPERATOR, SYSTEM):
+            note: list[Line] = [("dim", f"answers {item.id}: {escape(item.body, 200)}")]
+            self._ask(
+                "Answer",
+                [Field("To", item.sender), Field("Text")],
+                lambda to, text: self.operator.send(to, text, item.id),
+                note,
+            )
+            return
+        who = self._agent()
+        fields = [Field("To", who, "an agent, a role, or all", known=(*self._names(), "all")), Field("Text")]
+        self._ask("Message", fields, self.operator.send)
+
+    def action_directive(self) -> None:
+        """Tell everybody."""
+        fields = [Field("To", "all", known=(*self._names(), "all")), Field("Text", hint="stop and commit")]
+        note: list[Line] = [("dim", "Each agent gets it as if it were the only one, before its turn ends.")]
+        self._ask("Directive", fields, self.operator.directive, note)
+
+    def action_decide(self) -> None:
+        """Settle something."""
+        known = tuple(one.id for one in self.seen.decisions)
+        fields = [Field("Decision"), Field("Instead of", hint="an id", optional=True, known=known)]
+        self._ask("Decision", fields, lambda text, instead: self.operator.decide(text, instead or None))
+
+    # ------------------------------------------------------------ locks
+    def action_lock(self) -> None:
+        """Lock a path; what others hold is taken only after another question."""
+        here = self._item("agents")
+        path = here.edit.path if here is not None and here.edit is not None else ""
+        fields = [Field("Path", path, "src/api.py, src/auth/, 'src/**/*.py', @db"), Field("Reason", optional=True)]
+        note: list[Line] = [("dim", "Held until you unlock it or quit.")]
+
+        def take(path: str, reason: str) -> Done:
+            return self.operator.lock(path, reason or None)
+
+        def by_force(error: HeldError, path: str, reason: str) -> None:
+            lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "They lose it, and are told.")]
+            self._confirm("Take it anyway?", lines, lambda: self.operator.lock(path, reason or None, force=True))
+
+        self._ask("Lock", fields, take, note, by_force)
+
+    def action_unlock(self) -> None:
+        """Unlock what is selected, or a path."""
+        here = self._item("locks")
+        if here is None:
+
+            def by_force(error: HeldError, path: str) -> None:
+                lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "The holder is told.")]
+                self._confirm("Unlock it by force?", lines, lambda: self.operator.unlock(path, force=True))
+
+            self._ask("Unlock", [Field("Path")], self.operator.unlock, (), by_force)
+            return
+        lock, held = here.held.lock, here.held
+        if lock.holder == OPERATOR or not held.live:
+            self._do(lambda: self.operator.release(lock))
+            return
+        lines: list[Line] = [
+            ("title", shorten_path(lock.path)),
+            ("", f"is held by {escape(lock.holder_name, 64)} ({lock.holder}){self._status(lock.holder)}."),
+            ("", "The holder is told; what it is writing may collide with what others write."),
+        ]
+        self._confirm("Unlock it by force?", lines, lambda: self.operator.release(lock, force=True))
+
+    def action_freeze(self) -> None:
+        """Stop all edits, or let them go on."""
+        if views.is_frozen(self.seen):
+            self._do(self.operator.thaw)
+            return
+        held = [one.lock for one in self.seen.locks if one.live and one.lock.scope != "resource"]
+        others = [lock for lock in held if lock.holder != OPERATOR]
+        lines: list[Line] = [("", "Every edit by every agent is refused, in all worktrees, until you thaw or quit.")]
+        if others:
+            count = f"{len(others)} lock{'' if len(others) == 1 else 's'}"
+            agents = len({lock.holder for lock in others})
+            lines.append(("warn", f"{count} of {agents} agent{'' if agents == 1 else 's'} are lost; they are told."))
+        self._confirm("Freeze all edits?", lines, self.operator.freeze)
+
+    # ------------------------------------------------------------ tasks
+    def action_new_task(self) -> None:
+        """Make a task."""
+        fields = [Field("Title"), Field("Files", hint="src/api.py docs/", optional=True), Field("Priority", optional=True)]
+
+        def make(title: str, files: str, priority: str) -> Done:
+            from agentsync.errors import UsageError
+
+            try:
+                number = int(priority) if priority else None
+            except ValueError:
+                raise UsageError(f"{priority!r} is no number", "for example 3") from None
+            return self.operator.new_task(title, files.split(), number)
+
+        self._ask("New task", fields, make)
+
+    def action_assign(self) -> None:
+        """Give the selected task to somebody."""
+        task = self._selected_task()
+        if task is None:
+            return
+        note = [*self._about(task), *self._owned(task, "hands it over with its locks")]
+        fields = [Field("To", known=self._names())]
+        self._ask("Assign", fields, lambda to: self.operator.assign(task.task.id, to), note, danger=self._is_owned(task))
+
+    def action_block(self) -> None:
+        """Block the selected task."""
+        task = self._selected_task()
+        if task is not None:
+            note = [*self._about(task), *self._owned(task, "is told")]
+            self._ask("Block", [Field("Why")], lambda why: self.operator.block(task.task.id, why), note)
+
+    def action_done(self) -> None:
+        """Complete the selected task."""
+        task = self._selected_task()
+        if task is None:
+            return
+        if not self._is_owned(task):
+            self._do(lambda: self.operator.complete(task.task.id))
+            return
+        lines = [*self._about(task), *self._owned(task, "is told")]
+        self._confirm("Is it done?", lines, lambda: self.operator.complete(task.task.id))
+
+    def action_cancel(self) -> None:
+        """Cancel the selected task."""
+        task = self._selected_task()
+        if task is not None:
+            lines = [*self._about(task), *self._owned(task, "is told")]
+            self._confirm("Cancel this task?", lines, lambda: self.operator.cancel(task.task.id))
+
+    def action_help(self) -> None:
+        """Tell which keys there are."""
+        moving: list[Line] = [("", f"{key:<13}{about}") for key, about in MOVING]
+        doing: list[Line] = [("", f"{key:<4}{title:<11}{about}") for key, _, title, about in KEYS]
+        self.push_screen(Reading("Keys", [("head", "LOOK"), *moving, ("", ""), ("head", "STEER, as the operator"), *doing]))
+
+    # ------------------------------------------------------------ asking and doing
+    def _ask(
+        self,
+        title: str,
+        fields: Sequence[Field],
+        do: Callable[..., Done],
+        note: Sequence[Line] = (),
+        refused: Callable[..., None] | None = None,
+        danger: bool = False,
+    ) -> None:
+        def answered(values: list[str] | None) -> None:
+            if values is not None:
+                again = None if refused is None else lambda error: refused(error, *values)
+                self._do(lambda: do(*values), again)
+
+        self.push_screen(Form(title, fields, note, danger), answered)
+
+    def _confirm(self, title: str, lines: Sequence[Line], do: Callable[[], Done]) -> None:
+        self.push_screen(Confirm(title, lines), lambda yes: self._do(do) if yes else None)
+
+    def _do(self, do: Callable[[], Done], refused: Callable[[HeldError], None] | None = None) -> None:
+        """Do it where nobody waits for it, and say how it went."""
+
+        def work() -> None:
+            try:
+                done = do()
+            except HeldError as error:
+                if refused is not None:
+                    self._later(refused, error)
+                else:
+                    self._later(self._complain, error)
+            except AgentSyncError as error:
+                self._later(self._complain, error)
+            except OSError as error:
+                self._later(self._complain, explained(error))
+            except Exception as error:
+                self._later(self._complain, AgentSyncError(f"internal error: {type(error).__name__}: {error}"))
+            else:
+                self._later(self.say, done.sentence)
+
+        self.run_worker(work, thread=True, group="deeds", exit_on_error=False)
+
+    def _later(self, what: Callable[..., Any], value: Any) -> None:
+        try:
+            self.call_from_thread(what, value)
+        except RuntimeError:
+            pass  # the screen has gone meanwhile
+
+    def _complain(self, error: AgentSyncError) -> None:
+        others = f": {error.others}" if error.others else ""
+        hint = f" · {error.hint}" if error.hint else ""
+        self.say(escape(f"{error.message}{others}{hint}", 600), "bad")
+
+    # ------------------------------------------------------------ what is selected
+    def _item(self, view: str) -> Any:
+        """The selected thing if this view is shown."""
+        table = self.query_one("#table", Table)
+        if table.view is None or table.view.name != view or table.selected is None:
+            return None
+        return table.selected.item
+
+    def _agent(self) -> str:
+        """The agent that the selected row is about; nothing when it is about none."""
+        table = self.query_one("#table", Table)
+        row = table.selected
+        if row is None or table.view is None:
+            return ""
+        item: Any = row.item
+        who: str | None
+        match table.view.name:
+            case "agents":
+                who = item.presence.agent.id
+            case "locks":
+                who = item.held.lock.holder
+            case "tasks":
+                who = item.task.owner
+            case "decisions":
+                who = item.decision.by
+            case "feed":
+                who = item.actor
+            case _:
+                who = None
+        return who if who and who != OPERATOR else ""
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(presence.agent.id for presence in self.seen.agents if presence.agent.id != OPERATOR)
+
+    def _selected_task(self) -> Seen | None:
+        found: Seen | None = self._item("tasks")
+        if found is None:
+            self.say("select a task first: key 3 shows them", "warn")
+        return found
+
+    def _about(self, seen: Seen) -> list[Line]:
+        return [("title", f"{seen.task.id} {escape(seen.task.title, 200)}")]
+
+    def _is_owned(self, seen: Seen) -> bool:
+        return seen.owner is not None and not seen.abandoned and seen.task.owner != OPERATOR
+
+    def _owned(self, seen: Seen, what: str) -> list[Line]:
+        if not self._is_owned(seen):
+            return []
+        task = seen.task
+        return [("warn", f"{escape(task.owner_name or '', 64)} ({task.owner}), who works on it, {what}.")]
+
+    def _status(self, agent_id: str) -> str:
+        found = next((p for p in self.seen.agents if p.agent.id == agent_id), None)
+        return f", {found.status}" if found is not None else ""
+
