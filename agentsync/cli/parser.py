@@ -7,7 +7,21 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, completion, console, feed, git, locks, mail, mcp, overview, setup, tasks, waiting
+from agentsync.cli import (
+    agents,
+    care,
+    completion,
+    console,
+    feed,
+    git,
+    locks,
+    mail,
+    mcp,
+    overview,
+    setup,
+    tasks,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

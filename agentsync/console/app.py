@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.containers import Container
-from textual.widgets import Input
 
-from agentsync.console import detail, look, views
+from agentsync.console import look, views
 from agentsync.console.deeds import KEYS, Deeds
 from agentsync.console.live import KEPT, Live
-from agentsync.console.steering import Operator
-from agentsync.console.views import VIEWS, Choice
+from agentsync.console.table import Choice, cells, chosen
+from agentsync.console.views import VIEWS
 from agentsync.console.widgets import Bar, Lines, Table
 from agentsync.errors import AgentSyncError
 from agentsync.ops.operator import open_operator
@@ -34,10 +33,11 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.screen import Screen
     from textual.timer import Timer
+    from textual.widgets import Input
 
     from agentsync.console.detail import Line
     from agentsync.console.live import News
-    from agentsync.console.views import Row
+    from agentsync.console.table import Row
     from agentsync.core.records import Event
     from agentsync.runtime import Runtime
 
@@ -58,8 +58,8 @@ class Console(Deeds, App[int]):
 
     TITLE = "agent-sync"
     CSS = look.CSS
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (look.WIDE, "-wide")]
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (look.TALL, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (look.WIDE, "-wide")]  # noqa: RUF012 # as the base class has it
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (look.TALL, "-tall")]  # noqa: RUF012 # as the base class has it
     BINDINGS: ClassVar[list[Any]] = [
         *(Binding(str(n + 1), f"view({n})", show=False) for n in range(len(VIEWS))),
         Binding("right,tab", "next(1)", show=False, priority=False),
@@ -77,7 +77,6 @@ class Console(Deeds, App[int]):
 
     def __init__(self, runtime: Runtime, theme: str | None = None) -> None:
         super().__init__()
-        self.operator = Operator(open_operator(runtime))
         self.runtime = runtime
         self.seen = Survey(now=runtime.now(), revision=0)
         self.happened: list[Event] = []
@@ -90,9 +89,9 @@ class Console(Deeds, App[int]):
         self._silence: Timer | None = None
         self._rest: Timer | None = None
         self._trouble = ""
-        for known in (look.DARK, look.LIGHT):
+        for known in look.THEMES.values():
             self.register_theme(known)
-        self.theme = look.theme_for(theme, runtime.env)
+        self._wear(look.theme_for(theme, runtime.env))
 
     # ------------------------------------------------------------ the screen
     def compose(self) -> ComposeResult:
@@ -103,7 +102,6 @@ class Console(Deeds, App[int]):
             yield Table(id="table")
             yield Lines(id="story")
         yield Lines(id="feed", cut=True, at_end=True)
-        yield Input(id="filter", placeholder="words that must be in it")
         yield Bar(id="foot")
 
     def on_mount(self) -> None:
@@ -154,7 +152,8 @@ class Console(Deeds, App[int]):
         self.seen = news.seen
         before = [] if news.anew else self.happened
         self.happened = [*news.older, *before, *news.events][-KEPT:]
-        self.operator.beat()
+        if "steering" in self.__dict__:
+            self.steering.beat()
         self._draw()
 
     def _draw(self) -> None:
@@ -162,7 +161,7 @@ class Console(Deeds, App[int]):
         self._draw_bars()
         view, choice = self._view, self._choices.get(self._view.name, Choice())
         everything = view.rows(self.seen, self.happened)
-        self._rows = views.chosen(view, everything, choice, self.seen.now)
+        self._rows = chosen(view, everything, choice, self.seen.now)
         empty = view.empty if not everything else f"nothing has {choice.filter!r} in it; Esc shows all"
         self.query_one("#table", Table).show(view, self._rows, choice, self.seen.now, escape(empty))
         feed = [self._told(event) for event in self.happened[-FEED_LINES:]]
@@ -171,10 +170,10 @@ class Console(Deeds, App[int]):
 
     def _told(self, event: Event) -> Line:
         age = span(self.seen.now - event.at)
-        return ("", f"{age:>6}  {escape(event.summary, 300)}")
+        return (views.tone_of(event), f"{age:>6}  \t{escape(event.summary, 300)}")
 
     def _draw_bars(self) -> None:
-        session = self.operator.session
+        session = self.live.session
         where = shorten_path(os.path.basename(session.place.base.rstrip("/")) or "/", 40)
         left: list[Line] = [("title", f" {where} "), ("dim", " agent-sync console")]
         if views.is_frozen(self.seen):
@@ -201,9 +200,16 @@ class Console(Deeds, App[int]):
         shown: list[Line] = []
         if choice.filter:
             shown += [("mark", f" {escape(choice.filter, 30)} "), ("dim", " Esc shows all  ")]
+        room = foot.size.width - len(" q quit ") - sum(cells(text) for _, text in shown)
         for key, title in keys:
-            shown += [("title", f" {key}"), ("dim", f" {title.lower()} ")]
-        foot.show(shown, [("title", "  q"), ("dim", " quit ")])
+            room -= len(f" {key} {title} ")
+            if room >= 0:
+                shown += [("title", f" {key}"), ("dim", f" {title.lower()} ")]
+        foot.show(shown, [("title", " q"), ("dim", " quit ")])
+
+    def on_resize(self) -> None:
+        """Other keys have room."""
+        self.call_after_refresh(self._draw_foot)
 
     def say(self, text: str, tone: str = "good") -> None:
         """Answer in the last line."""
@@ -235,6 +241,8 @@ class Console(Deeds, App[int]):
         view, seen, happened = self._view, self.seen, list(self.happened)
 
         def read() -> None:
+            from agentsync.console import detail
+
             try:
                 lines = detail.story(self.live.session, view, row, seen, happened)
             except (AgentSyncError, OSError) as error:
@@ -261,14 +269,17 @@ class Console(Deeds, App[int]):
 
     def action_filter(self) -> None:
         """Type words to filter by."""
+        from textual.widgets import Input
+
         self.screen.add_class("filter")
-        box = self.query_one("#filter", Input)
-        box.value = self._choices.get(self._view.name, Choice()).filter
+        words = self._choices.get(self._view.name, Choice()).filter
+        box = Input(words, placeholder="words that must be in it", id="filter")
+        self.mount(box, before="#foot")
         box.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while typing."""
-        if event.input.id == "filter" and self.screen.has_class("filter"):
+        if event.input.id == "filter":
             self._choose(filter=event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -278,6 +289,7 @@ class Console(Deeds, App[int]):
 
     def _leave_filter(self) -> None:
         self.screen.remove_class("filter")
+        self.query("#filter").remove()
         self.query_one("#table", Table).focus()
 
     def action_sort(self, by: int) -> None:
@@ -317,7 +329,11 @@ class Console(Deeds, App[int]):
 
     def action_theme(self) -> None:
         """Light or dark."""
-        self.theme = look.LIGHT.name if self.theme == look.DARK.name else look.DARK.name
+        self._wear(look.LIGHT.name if self.theme == look.DARK.name else look.DARK.name)
+
+    def _wear(self, theme: str) -> None:
+        self.tones = look.tones(look.THEMES[theme])
+        self.theme = theme
 
     async def action_quit(self) -> None:
         """End."""
@@ -344,7 +360,8 @@ def run(runtime: Runtime, theme: str | None) -> int:
         code = console.run()
     finally:
         console.live.close()
-        console.operator.close()
+        if "steering" in console.__dict__:
+            console.steering.close()
     if console.problem is not None:
         name = f"{type(console.problem).__name__}: {console.problem}"
         raise AgentSyncError(f"internal error: {name}", f"{DEBUG}=1 shows where; please report it")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from agentsync.console import views
-from agentsync.console.dialogs import Confirm, Field, Form, Reading
+from agentsync.console.fields import Field
 from agentsync.console.widgets import Table
 from agentsync.core.agents import OPERATOR
 from agentsync.core.changes import SYSTEM
 from agentsync.errors import AgentSyncError, HeldError, explained
+from agentsync.ops.operator import open_operator
 from agentsync.render.frame import escape, shorten_path
 
 if TYPE_CHECKING:
@@ -21,17 +23,18 @@ if TYPE_CHECKING:
     from agentsync.console.steering import Done, Operator
     from agentsync.ops.survey import Survey
     from agentsync.ops.tasks import Seen
+    from agentsync.runtime import Runtime
 
     Base = App[int]
 else:
     Base = object
 
 KEYS: tuple[tuple[str, str, str, str], ...] = (
-    ("m", "message", "Message", "write to the agent of the selected row; in the mail, answer"),
-    ("D", "directive", "Directive", "tell every agent something that holds the end of its turn"),
+    ("m", "message", "Message", "write to whom the row is about; answer in the mail"),
+    ("D", "directive", "Directive", "tell all; it holds the end of their turns"),
     ("l", "lock", "Lock", "hold a path until you unlock it or quit"),
-    ("u", "unlock", "Unlock", "the selected lock, or a path; others' by force"),
-    ("f", "freeze", "Freeze", "refuse all edits, or thaw"),
+    ("u", "unlock", "Unlock", "the selected lock or a path; others' by force"),
+    ("f", "freeze", "Freeze", "refuse all edits; again: thaw"),
     ("n", "new_task", "New task", "put a task on the board"),
     ("a", "assign", "Assign", "give the selected task to an agent, with its locks"),
     ("b", "block", "Block", "the selected task cannot go on"),
@@ -42,23 +45,29 @@ KEYS: tuple[tuple[str, str, str, str], ...] = (
 """Key, action, title, explanation."""
 
 MOVING = (
-    ("1 … 6, Tab", "the views"),
+    ("1…6 Tab ← →", "the views"),
     ("↑ ↓ j k g G", "move; PgUp and PgDn by a screen"),
     ("Enter", "the story of what is selected; again: scroll in it"),
-    ("/", "filter: words that must all be in the row; Esc shows all"),
+    ("/", "filter: words that must be in the row; Esc shows all"),
     ("s S", "sort by the next column; the other way round"),
-    ("t", "light or dark"),
-    ("Ctrl+P", "all of this by name"),
-    ("q", "quit; whatever the operator holds is given back"),
+    ("Ctrl+P t", "all of this by name; light or dark"),
+    ("q", "quit; what the operator holds is given back"),
 )
 
 
 class Deeds(Base):
     """The deeds of a console; mixed into it."""
 
-    operator: Operator
+    runtime: Runtime
     seen: Survey
     say: Callable[..., None]
+
+    @cached_property
+    def steering(self) -> Operator:
+        """Who does things: there from the first deed on."""
+        from agentsync.console.steering import Operator
+
+        return Operator(open_operator(self.runtime))
 
     # ------------------------------------------------------------ words
     def action_message(self) -> None:
@@ -69,25 +78,25 @@ class Deeds(Base):
             self._ask(
                 "Answer",
                 [Field("To", item.sender), Field("Text")],
-                lambda to, text: self.operator.send(to, text, item.id),
+                lambda to, text: self.steering.send(to, text, item.id),
                 note,
             )
             return
         who = self._agent()
         fields = [Field("To", who, "an agent, a role, or all", known=(*self._names(), "all")), Field("Text")]
-        self._ask("Message", fields, self.operator.send)
+        self._ask("Message", fields, self.steering.send)
 
     def action_directive(self) -> None:
         """Tell everybody."""
         fields = [Field("To", "all", known=(*self._names(), "all")), Field("Text", hint="stop and commit")]
         note: list[Line] = [("dim", "Each agent gets it as if it were the only one, before its turn ends.")]
-        self._ask("Directive", fields, self.operator.directive, note)
+        self._ask("Directive", fields, self.steering.directive, note)
 
     def action_decide(self) -> None:
         """Settle something."""
         known = tuple(one.id for one in self.seen.decisions)
         fields = [Field("Decision"), Field("Instead of", hint="an id", optional=True, known=known)]
-        self._ask("Decision", fields, lambda text, instead: self.operator.decide(text, instead or None))
+        self._ask("Decision", fields, lambda text, instead: self.steering.decide(text, instead or None))
 
     # ------------------------------------------------------------ locks
     def action_lock(self) -> None:
@@ -98,11 +107,11 @@ class Deeds(Base):
         note: list[Line] = [("dim", "Held until you unlock it or quit.")]
 
         def take(path: str, reason: str) -> Done:
-            return self.operator.lock(path, reason or None)
+            return self.steering.lock(path, reason or None)
 
         def by_force(error: HeldError, path: str, reason: str) -> None:
             lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "They lose it, and are told.")]
-            self._confirm("Take it anyway?", lines, lambda: self.operator.lock(path, reason or None, force=True))
+            self._confirm("Take it anyway?", lines, lambda: self.steering.lock(path, reason or None, force=True))
 
         self._ask("Lock", fields, take, note, by_force)
 
@@ -113,25 +122,25 @@ class Deeds(Base):
 
             def by_force(error: HeldError, path: str) -> None:
                 lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "The holder is told.")]
-                self._confirm("Unlock it by force?", lines, lambda: self.operator.unlock(path, force=True))
+                self._confirm("Unlock it by force?", lines, lambda: self.steering.unlock(path, force=True))
 
-            self._ask("Unlock", [Field("Path")], self.operator.unlock, (), by_force)
+            self._ask("Unlock", [Field("Path")], self.steering.unlock, (), by_force)
             return
         lock, held = here.held.lock, here.held
         if lock.holder == OPERATOR or not held.live:
-            self._do(lambda: self.operator.release(lock))
+            self._do(lambda: self.steering.release(lock))
             return
         lines: list[Line] = [
             ("title", shorten_path(lock.path)),
             ("", f"is held by {escape(lock.holder_name, 64)} ({lock.holder}){self._status(lock.holder)}."),
             ("", "The holder is told; what it is writing may collide with what others write."),
         ]
-        self._confirm("Unlock it by force?", lines, lambda: self.operator.release(lock, force=True))
+        self._confirm("Unlock it by force?", lines, lambda: self.steering.release(lock, force=True))
 
     def action_freeze(self) -> None:
         """Stop all edits, or let them go on."""
         if views.is_frozen(self.seen):
-            self._do(self.operator.thaw)
+            self._do(self.steering.thaw)
             return
         held = [one.lock for one in self.seen.locks if one.live and one.lock.scope != "resource"]
         others = [lock for lock in held if lock.holder != OPERATOR]
@@ -140,12 +149,16 @@ class Deeds(Base):
             count = f"{len(others)} lock{'' if len(others) == 1 else 's'}"
             agents = len({lock.holder for lock in others})
             lines.append(("warn", f"{count} of {agents} agent{'' if agents == 1 else 's'} are lost; they are told."))
-        self._confirm("Freeze all edits?", lines, self.operator.freeze)
+        self._confirm("Freeze all edits?", lines, self.steering.freeze)
 
     # ------------------------------------------------------------ tasks
     def action_new_task(self) -> None:
         """Make a task."""
-        fields = [Field("Title"), Field("Files", hint="src/api.py docs/", optional=True), Field("Priority", optional=True)]
+        fields = [
+            Field("Title"),
+            Field("Files", hint="src/api.py docs/", optional=True),
+            Field("Priority", optional=True),
+        ]
 
         def make(title: str, files: str, priority: str) -> Done:
             from agentsync.errors import UsageError
@@ -154,7 +167,7 @@ class Deeds(Base):
                 number = int(priority) if priority else None
             except ValueError:
                 raise UsageError(f"{priority!r} is no number", "for example 3") from None
-            return self.operator.new_task(title, files.split(), number)
+            return self.steering.new_task(title, files.split(), number)
 
         self._ask("New task", fields, make)
 
@@ -165,14 +178,16 @@ class Deeds(Base):
             return
         note = [*self._about(task), *self._owned(task, "hands it over with its locks")]
         fields = [Field("To", known=self._names())]
-        self._ask("Assign", fields, lambda to: self.operator.assign(task.task.id, to), note, danger=self._is_owned(task))
+        self._ask(
+            "Assign", fields, lambda to: self.steering.assign(task.task.id, to), note, danger=self._is_owned(task)
+        )
 
     def action_block(self) -> None:
         """Block the selected task."""
         task = self._selected_task()
         if task is not None:
             note = [*self._about(task), *self._owned(task, "is told")]
-            self._ask("Block", [Field("Why")], lambda why: self.operator.block(task.task.id, why), note)
+            self._ask("Block", [Field("Why")], lambda why: self.steering.block(task.task.id, why), note)
 
     def action_done(self) -> None:
         """Complete the selected task."""
@@ -180,23 +195,25 @@ class Deeds(Base):
         if task is None:
             return
         if not self._is_owned(task):
-            self._do(lambda: self.operator.complete(task.task.id))
+            self._do(lambda: self.steering.complete(task.task.id))
             return
         lines = [*self._about(task), *self._owned(task, "is told")]
-        self._confirm("Is it done?", lines, lambda: self.operator.complete(task.task.id))
+        self._confirm("Is it done?", lines, lambda: self.steering.complete(task.task.id))
 
     def action_cancel(self) -> None:
         """Cancel the selected task."""
         task = self._selected_task()
         if task is not None:
             lines = [*self._about(task), *self._owned(task, "is told")]
-            self._confirm("Cancel this task?", lines, lambda: self.operator.cancel(task.task.id))
+            self._confirm("Cancel this task?", lines, lambda: self.steering.cancel(task.task.id))
 
     def action_help(self) -> None:
         """Tell which keys there are."""
         moving: list[Line] = [("", f"{key:<13}{about}") for key, about in MOVING]
         doing: list[Line] = [("", f"{key:<4}{title:<11}{about}") for key, _, title, about in KEYS]
-        self.push_screen(Reading("Keys", [("head", "LOOK"), *moving, ("", ""), ("head", "STEER, as the operator"), *doing]))
+        from agentsync.console.dialogs import Reading
+
+        self.push_screen(Reading("Keys", [*moving, ("head", "as the operator:"), *doing]))
 
     # ------------------------------------------------------------ asking and doing
     def _ask(
@@ -206,6 +223,7 @@ class Deeds(Base):
         do: Callable[..., Done],
         note: Sequence[Line] = (),
         refused: Callable[..., None] | None = None,
+        *,
         danger: bool = False,
     ) -> None:
         def answered(values: list[str] | None) -> None:
@@ -213,9 +231,13 @@ class Deeds(Base):
                 again = None if refused is None else lambda error: refused(error, *values)
                 self._do(lambda: do(*values), again)
 
+        from agentsync.console.dialogs import Form
+
         self.push_screen(Form(title, fields, note, danger), answered)
 
     def _confirm(self, title: str, lines: Sequence[Line], do: Callable[[], Done]) -> None:
+        from agentsync.console.dialogs import Confirm
+
         self.push_screen(Confirm(title, lines), lambda yes: self._do(do) if yes else None)
 
     def _do(self, do: Callable[[], Done], refused: Callable[[HeldError], None] | None = None) -> None:
@@ -306,4 +328,3 @@ class Deeds(Base):
     def _status(self, agent_id: str) -> str:
         found = next((p for p in self.seen.agents if p.agent.id == agent_id), None)
         return f", {found.status}" if found is not None else ""
-

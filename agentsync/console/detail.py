@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from agentsync.console.views import AgentHere, LockHere, Row, Settled, View
+    from agentsync.console.table import Row, View
+    from agentsync.console.views import AgentHere, LockHere, Settled
     from agentsync.core.lease import Held
     from agentsync.core.records import Event, Message
     from agentsync.ops.session import Session
@@ -57,7 +58,10 @@ def story(session: Session, view: View, row: Row, seen: Survey, events: Sequence
 # ---------------------------------------------------------------- one thing each
 def _agent(here: AgentHere, seen: Survey, events: Sequence[Event], now: datetime) -> list[Line]:
     agent = here.presence.agent
-    lines = [("title", f"{_safe(agent.name)} ({agent.id})"), _fact("status", f"{here.presence.status}, last seen {ago(agent.last_seen, now)}")]
+    lines = [
+        ("title", f"{_safe(agent.name)} ({agent.id})"),
+        _fact("status", f"{here.presence.status}, last seen {ago(agent.last_seen, now)}"),
+    ]
     facts = {
         "role": agent.role,
         "client": agent.client,
@@ -75,9 +79,23 @@ def _agent(here: AgentHere, seen: Survey, events: Sequence[Event], now: datetime
     held = [one for one in seen.locks if one.lock.holder == agent.id]
     lines += _list("holds", (f"{_safe(one.lock.path)}  {_term(one, now)}{_because(one)}" for one in held), len(held))
     waits = [one for one in seen.waiting if one.agent == agent.id]
-    lines += _list("waits for", (f"{', '.join(_safe(w.path) for w in one.targets) or 'a task'} for {span(now - one.created_at)}" for one in waits), len(waits))
+    lines += _list(
+        "waits for",
+        (
+            f"{', '.join(_safe(w.path) for w in one.targets) or 'a task'} for {span(now - one.created_at)}"
+            for one in waits
+        ),
+        len(waits),
+    )
     told = [m for m in seen.messages if m.sender == agent.id or any(r.agent == agent.id for r in m.readers)][-5:]
-    lines += _list("mail", (f"{m.id} {_safe(m.sender_name)} → {_safe(m.to)}, {ago(m.created_at, now)}: {escape(m.body, 200)}" for m in told), len(told))
+    lines += _list(
+        "mail",
+        (
+            f"{m.id} {_safe(m.sender_name)} → {_safe(m.to)}, {ago(m.created_at, now)}: {escape(m.body, 200)}"
+            for m in told
+        ),
+        len(told),
+    )
     return lines + _trail([event for event in events if event.actor == agent.id][-TRAIL:], now)
 
 
@@ -109,7 +127,11 @@ def _lock(session: Session, here: LockHere, seen: Survey, now: datetime) -> list
 def _task(session: Session, seen: Seen, now: datetime) -> list[Line]:
     found, events = tasks.story(session, seen.task.id, TRAIL)
     task = found.task
-    owner = f"{task.owner_name} ({task.owner}), since {ago(task.claimed_at, now) if task.claimed_at else '?'}" if task.owner else None
+    owner = (
+        f"{task.owner_name} ({task.owner}), since {ago(task.claimed_at, now) if task.claimed_at else '?'}"
+        if task.owner
+        else None
+    )
     facts = {
         "state": tell.word(found),
         "owner": owner,
@@ -145,14 +167,21 @@ def _message(session: Session, message: Message, now: datetime) -> list[Line]:
         others = [m for m in mail.thread(session, message.id) if m.id != message.id]
     except AgentSyncError:  # a notice is in no conversation
         others = []
-    return lines + _list("conversation", (f"{m.id} {_safe(m.sender_name)}, {ago(m.created_at, now)}: {escape(m.body, 300)}" for m in others), len(others))
+    return lines + _list(
+        "conversation",
+        (f"{m.id} {_safe(m.sender_name)}, {ago(m.created_at, now)}: {escape(m.body, 300)}" for m in others),
+        len(others),
+    )
 
 
 def _decision(settled: Settled, seen: Survey, now: datetime) -> list[Line]:
     one = settled.decision
     later = next((other for other in seen.decisions if other.supersedes == one.id), None)
     earlier = next((other for other in seen.decisions if other.id == one.supersedes), None)
-    lines = [("title", one.id), _fact("by", f"{one.by_name} ({one.by}), {clock(one.created_at, now)} ({ago(one.created_at, now)})")]
+    lines = [
+        ("title", one.id),
+        _fact("by", f"{one.by_name} ({one.by}), {clock(one.created_at, now)} ({ago(one.created_at, now)})"),
+    ]
     lines += [("", ""), *_paragraphs(one.text)]
     if earlier is not None:
         lines += [("head", f"instead of {earlier.id}"), *_paragraphs(earlier.text)]
@@ -226,5 +255,3 @@ def _progress(reader: Any, now: datetime) -> str:
 
 def _safe(text: str) -> str:
     return escape(text, 4000)
-
-

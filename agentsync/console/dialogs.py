@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from agentsync.console.detail import Line
+    from agentsync.console.fields import Field
 
 BOX = """
     {name} {{ align: center middle; background: $background 60%; }}
@@ -29,19 +30,8 @@ BOX = """
     {name} Bar {{ background: $surface; margin: 1 0 0 0; }}
     {name} Bar#title {{ margin: 0; }}
     {name} Input {{ border: none; height: 1; padding: 0 1; background: $surface-lighten-1; }}
-    {name} Input:focus {{ background: $surface-lighten-2; }}
+    {name} Input:focus {{ border: none; background: $surface-lighten-2; }}
 """
-
-
-class Field(NamedTuple):
-    """A text that is asked for."""
-
-    title: str
-    value: str = ""
-    hint: str = ""
-    optional: bool = False
-    known: tuple[str, ...] = ()
-    """What is offered while one types."""
 
 
 class Form(ModalScreen[list[str] | None]):

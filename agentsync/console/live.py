@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agentsync.core.records import Event
     from agentsync.ops.session import Session
     from agentsync.ops.survey import Survey
+    from agentsync.store.watch import Follower
 
 TICK_S = 5.0
 """Seconds between two looks at a board where nothing happens: ages grow, processes die."""
@@ -56,29 +57,33 @@ class Live(threading.Thread):
         self._show = show
         self._fail = fail
         self._closed = threading.Event()
-        self._follower = survey.follower(session, 0)
+        self._follower: Follower | None = None
         self._seen: Survey | None = None
         self._oldest = 0
         """The first event that was told."""
+        self._cost = 0.0
+        """Seconds that the last look took."""
 
     def close(self) -> None:
         """Stop looking; does not wait for the thread."""
         self._closed.set()
-        self._follower.close()
+        if self._follower is not None:
+            self._follower.close()
 
     def run(self) -> None:
         """Look, show, wait. The first look is the caller's: nobody wants to see an empty screen."""
+        self._follower = follower = survey.follower(self.session, self._seen.revision if self._seen else 0)
         self._back_to(KEPT)
         while not self._closed.is_set():
-            started = time.monotonic()
-            self.look()
-            cost = time.monotonic() - started
-            if self._closed.wait(max(GAP_S, cost * BUSY)):
+            follower.moved(max(TICK_S, self._cost * QUIET))
+            if self._closed.is_set():
                 return
-            self._follower.moved(max(TICK_S, cost * QUIET))
+            self.look()
+            self._closed.wait(max(GAP_S, self._cost * BUSY))
 
     def look(self) -> None:
         """One look."""
+        started = time.monotonic()
         try:
             before = self._seen
             seen = survey.survey(self.session, before)
@@ -95,6 +100,7 @@ class Live(threading.Thread):
             self._show(News(seen, events, [], anew))
         except (AgentSyncError, OSError) as error:
             self._fail(error if isinstance(error, AgentSyncError) else explained(error))
+        self._cost = time.monotonic() - started
 
     def _back_to(self, count: int) -> None:
         """Tell of what happened before, once the first is on the screen."""

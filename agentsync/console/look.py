@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.style import Style
+from textual.color import Color
 from textual.theme import Theme
 
 if TYPE_CHECKING:
@@ -40,8 +42,31 @@ LIGHT = Theme(
     variables={"block-cursor-background": "#cfdcf7", "block-cursor-foreground": "#10131a"},
 )
 
+THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
+
+
+def tones(theme: Theme) -> dict[str, Style]:
+    """How each tone looks. By hand: as component classes of every widget they would cost a tenth of a second."""
+    ground, text = Color.parse(theme.background), Color.parse(theme.foreground or "#808080")
+    dim = ground.blend(text, 0.6).rich_color
+    cursor = theme.variables
+    return {
+        "good": Style(color=theme.success),
+        "calm": Style(color=theme.primary),
+        "warn": Style(color=theme.warning),
+        "bad": Style(color=theme.error, bold=True),
+        "dim": Style(color=dim),
+        "accent": Style(color=theme.accent),
+        "head": Style(color=dim, bold=True),
+        "title": Style(bold=True),
+        "cursor": Style(color=cursor["block-cursor-foreground"], bgcolor=cursor["block-cursor-background"], bold=True),
+        "blurred": Style(bgcolor=theme.panel, bold=True),
+        "mark": Style(color=theme.background, bgcolor=theme.primary, bold=True),
+        "alarm": Style(color=theme.background, bgcolor=theme.error, bold=True),
+    }
+
+
 CSS = """
-Screen { layout: vertical; background: $background; }
 #top { background: $panel; }
 #tabs { background: $background; }
 #main { height: 1fr; layout: vertical; }
@@ -50,12 +75,11 @@ Screen { layout: vertical; background: $background; }
 #story:focus { border-top: solid $primary; }
 #feed { height: 6; background: $background; border-top: solid $panel; padding: 0 0 0 1; scrollbar-size-vertical: 0; }
 #foot { background: $panel; }
-#filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
+#filter { height: 1; border: none; padding: 0 1; background: $panel; }
 #filter:focus { border: none; }
 Screen.story #story { display: block; }
 Screen.story #feed { display: none; }
 Screen.feed #feed { display: none; }
-Screen.filter #filter { display: block; }
 Screen.filter #foot { display: none; }
 Screen.-wide #main { layout: horizontal; }
 Screen.-wide #table { width: 3fr; height: 100%; }

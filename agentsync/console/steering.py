@@ -13,7 +13,7 @@ from agentsync.core.locks import Conflict
 from agentsync.core.progress import Says
 from agentsync.core.tasks import Refused
 from agentsync.errors import AgentSyncError, HeldError
-from agentsync.ops import care, decisions, locks, mail, operator, running, tasks
+from agentsync.ops import decisions, locks, mail, operator, running, tasks
 from agentsync.ops.session import resolve_targets
 from agentsync.render.frame import escape, shorten_path
 
@@ -246,6 +246,8 @@ class Operator:
         with self._turn:
             done = what()
             if self.session.store.due_for_compaction:
+                from agentsync.ops import care
+
                 care.compact_if_free(self.session)
             return done
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
+from rich.style import Style
 from textual.binding import Binding
 from textual.geometry import Size
 from textual.message import Message
@@ -17,36 +18,18 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from agentsync.console.views import widths
+from agentsync.console.table import widths
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from rich.style import Style
     from textual import events
 
     from agentsync.console.detail import Line
-    from agentsync.console.views import Choice, Column, Row, View
+    from agentsync.console.table import Choice, Row, View
 
-TONES = frozenset({"good", "calm", "warn", "bad", "dim", "accent", "head", "title", "cursor", "blurred", "mark", "alarm"})
-
-TONE_CSS = """
-    & > .tone--good { color: $text-success; }
-    & > .tone--calm { color: $text-primary; }
-    & > .tone--warn { color: $text-warning; }
-    & > .tone--bad { color: $text-error; text-style: bold; }
-    & > .tone--dim { color: $foreground 55%; }
-    & > .tone--accent { color: $text-accent; }
-    & > .tone--head { color: $foreground 55%; text-style: bold; }
-    & > .tone--title { text-style: bold; }
-    & > .tone--cursor { background: $block-cursor-background; color: $block-cursor-foreground; text-style: bold; }
-    & > .tone--blurred { background: $surface-lighten-2; text-style: bold; }
-    & > .tone--mark { background: $primary; color: $background; text-style: bold; }
-    & > .tone--alarm { background: $error; color: $background; text-style: bold; }
-"""
-
-CLASSES = {f"tone--{tone}" for tone in TONES}
+NONE = Style()
 
 
 def fitted(text: str, width: int, tail: bool = False) -> str:
@@ -64,20 +47,21 @@ def fitted(text: str, width: int, tail: bool = False) -> str:
 
 
 class Toned:
-    """A widget that knows its tones as styles."""
+    """A widget that says things in tones, which the application knows as styles."""
 
-    def tone(self: Any, name: str) -> Style:
-        """The style of a tone in the present theme."""
-        if name not in TONES:
-            return self.rich_style  # type: ignore[no-any-return]
-        return self.get_component_rich_style(f"tone--{name}")  # type: ignore[no-any-return]
+    def segment(self: Any, text: str, tone: str, base: Style) -> Segment:
+        """A text in a tone, over the widget's own style."""
+        return Segment(text, base + self.app.tones.get(tone, NONE))
+
+    def strip(self, said: Iterable[Line], base: Style) -> Strip:
+        """Several of them in a row."""
+        return Strip([self.segment(text, tone, base) for tone, text in said])
 
 
 class Bar(Toned, Widget):
     """One line of texts with tones: from the left, and from the right."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = CLASSES
-    DEFAULT_CSS = "Bar { height: 1; " + TONE_CSS + "}"
+    DEFAULT_CSS = "Bar { height: 1; }"
 
     class Pressed(Message):
         """A text was clicked."""
@@ -108,8 +92,7 @@ class Bar(Toned, Widget):
     def render_line(self, y: int) -> Strip:
         """The line; where there is too little room, one side gives way."""
         width, base = self.size.width, self.rich_style
-        left = Strip([Segment(text, self.tone(tone)) for tone, text in self._left])
-        right = Strip([Segment(text, self.tone(tone)) for tone, text in self._right])
+        left, right = self.strip(self._left, base), self.strip(self._right, base)
         if self._left_first and left.cell_length + right.cell_length > width:
             right = Strip([])
         left = left.adjust_cell_length(max(width - right.cell_length, 0), base)
@@ -128,8 +111,7 @@ class Bar(Toned, Widget):
 class Table(Toned, ScrollView, can_focus=True):
     """The rows of a view, one of which is selected; the selection stays on its thing whatever moves."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = CLASSES
-    DEFAULT_CSS = "Table { overflow-x: hidden; scrollbar-size-vertical: 1; " + TONE_CSS + "}"
+    DEFAULT_CSS = "Table { overflow-x: hidden; scrollbar-size-vertical: 1; }"
     BINDINGS: ClassVar[list[Any]] = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
@@ -162,7 +144,7 @@ class Table(Toned, ScrollView, can_focus=True):
         before = self.selected
         same = view is self.view
         self.view, self._rows, self._choice, self._now, self._empty = view, rows, choice, now, empty
-        self._widths = widths(view, max(self.size.width - 3, 10))
+        self._fit()
         at = self._cursor if same else 0
         if same and before is not None and not (at < len(rows) and rows[at].key == before.key):
             # New rows at the top push a cursor that stands there only when it was moved away from the top.
@@ -180,9 +162,14 @@ class Table(Toned, ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """Other widths."""
         if self.view is not None:
-            self._widths = widths(self.view, max(self.size.width - 3, 10))
+            self._fit()
             self.virtual_size = Size(self.size.width, len(self._rows) + 1)
             self._reveal()
+
+    def _fit(self) -> None:
+        assert self.view is not None
+        assert self._now is not None
+        self._widths = widths(self.view, self._rows, self._now, max(self.size.width - 3, 10))
 
     def action_move(self, by: int) -> None:
         """Select another row."""
@@ -218,48 +205,39 @@ class Table(Toned, ScrollView, can_focus=True):
         if view is None or self._now is None:
             return Strip.blank(width, base)
         if y == 0:
-            return self._header(view).adjust_cell_length(width, base)
+            return self.strip(self._header(view), base).adjust_cell_length(width, base)
         index = round(self.scroll_offset.y) + y - 1
         if not self._rows:
             lines = textwrap.wrap(self._empty, max(width - 4, 10))
             text = lines[y - 2] if 0 <= y - 2 < len(lines) else ""
-            return Strip([Segment(f"  {text}", self.tone("dim"))]).adjust_cell_length(width, base)
+            return self.strip([("dim", f"  {text}")], base).adjust_cell_length(width, base)
         if index >= len(self._rows):
             return Strip.blank(width, base)
-        return self._row(view, self._rows[index], index == self._cursor).adjust_cell_length(width, base)
+        if index == self._cursor:
+            base += self.app.tones["cursor" if self.has_focus else "blurred"]  # type: ignore[attr-defined]
+        said = self._row(view, self._rows[index], index == self._cursor, self._now)
+        return self.strip(said, base).adjust_cell_length(width, base)
 
-    def _header(self, view: View) -> Strip:
-        style = self.tone("head")
-        cells = [Segment("  ", style)]
+    def _header(self, view: View) -> Iterator[Line]:
+        yield "head", "  "
         for number, (column, width) in enumerate(zip(view.columns, self._widths, strict=True)):
             if width:
                 choice = self._choice
                 mark = ("▲" if choice.reverse else "▼") if choice is not None and choice.column == number else ""
-                cells.append(Segment(fitted(column.title + mark, width) + " ", style))
-        return Strip(cells)
+                yield "head", fitted(column.title + mark, width) + " "
 
-    def _row(self, view: View, row: Row, under_cursor: bool) -> Strip:
-        assert self._now is not None
-        over = self.tone("cursor" if self.has_focus else "blurred") if under_cursor else None
-        base = over or self.rich_style
-        cells = [Segment("▌ " if under_cursor else "  ", self.tone("calm") + base if under_cursor else base)]
+    def _row(self, view: View, row: Row, under_cursor: bool, now: datetime) -> Iterator[Line]:
+        yield "calm", "▌ " if under_cursor else "  "
         for column, width in zip(view.columns, self._widths, strict=True):
             if width:
-                cells.append(Segment(self._cell(column, row, width), base if over else self.tone(column.tone(row.item))))
-                cells.append(Segment(" ", base))
-        strip = Strip(cells)
-        return strip.adjust_cell_length(self.size.width, base)
-
-    def _cell(self, column: Column, row: Row, width: int) -> str:
-        assert self._now is not None
-        return fitted(column.text(row.item, self._now), width, column.tail)
+                tone = "" if under_cursor else column.tone(row.item)
+                yield tone, fitted(column.text(row.item, now), width, column.tail) + " "
 
 
 class Lines(Toned, ScrollView, can_focus=True):
     """Lines with tones, wrapped at the width there is."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = CLASSES
-    DEFAULT_CSS = "Lines { overflow-x: hidden; scrollbar-size-vertical: 1; " + TONE_CSS + "}"
+    DEFAULT_CSS = "Lines { overflow-x: hidden; scrollbar-size-vertical: 1; }"
     BINDINGS: ClassVar[list[Any]] = [
         Binding("up,k", "scroll_up", show=False),
         Binding("down,j", "scroll_down", show=False),
@@ -273,7 +251,7 @@ class Lines(Toned, ScrollView, can_focus=True):
         """Make one.
 
         Args:
-            cut: Whether a line that is too long is cut instead of wrapped.
+            cut: Whether a line that is too long is cut instead of wrapped; what is before a tab is dim.
             at_end: Whether the last lines are the ones to see.
             options: Those of a widget.
         """
@@ -299,6 +277,8 @@ class Lines(Toned, ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """Wrap anew."""
         self._wrap()
+        if self._at_end:
+            self.scroll_end(animate=False, immediate=True)
 
     def _wrap(self) -> None:
         width = max(self.size.width - 1, 8)
@@ -308,7 +288,8 @@ class Lines(Toned, ScrollView, can_focus=True):
 
     def _lines(self, tone: str, text: str, width: int) -> list[list[Line]]:
         if self._cut:
-            return [[(tone, fitted(text, width))]]
+            before, _, after = text.rpartition("\t")  # there is no other: an escaped text has none
+            return [[("dim", before), (tone, fitted(after, width - len(before)))]]
         first, rest = ("", "")
         if tone == "item":
             first, rest, tone = ("  ", "    ", "")
@@ -324,5 +305,4 @@ class Lines(Toned, ScrollView, can_focus=True):
         index = round(self.scroll_offset.y) + y
         base = self.rich_style
         said = self._wrapped[index] if index < len(self._wrapped) else []
-        strip = Strip([Segment(text, self.tone(tone)) for tone, text in said])
-        return strip.adjust_cell_length(self.size.width, base)
+        return self.strip(said, base).adjust_cell_length(self.size.width, base)

@@ -1,4 +1,4 @@
-"""Everything that is on the board, for somebody who watches it: one look, at which nothing is written and nobody asked."""
+"""Everything that is on the board, for somebody who watches: a look at which nothing is written and nobody asked."""
 
 from __future__ import annotations
 

@@ -1,0 +1,122 @@
+"""Tables as the console shows them: rows, columns, and which of them a person wants to see.
+
+A row is one thing of the board under a key that stays the same while the thing does, so that a selection outlives a
+refresh. Cells are made when they are looked at: of two thousand rows a screen shows fifty. All cells are escaped:
+nothing in them steers a terminal, and whoever shows them must not read markup into them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from agentsync.core.records import Event
+    from agentsync.ops.survey import Survey
+
+SAMPLE = 64
+"""Rows by which the widths of the columns are judged."""
+
+
+class Row(NamedTuple):
+    """One thing."""
+
+    key: str
+    item: Any
+
+
+class Column(NamedTuple):
+    """One fact about each thing of a view."""
+
+    title: str
+    width: int
+    """Characters that it needs."""
+    text: Callable[[Any, datetime], str]
+    order: Callable[[Any], Any]
+    """What to sort by."""
+    grows: int = 0
+    """Its share of the room that is left."""
+    rank: int = 0
+    """Where there is too little room, the highest go first; 0 stays."""
+    tone: Callable[[Any], str] = lambda _: ""
+    tail: bool = False
+    """Whether the end tells more than the beginning, as of a path."""
+
+
+class View(NamedTuple):
+    """One table."""
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: Callable[[Survey, Sequence[Event]], list[Row]]
+    empty: str
+    """What to say when there is nothing."""
+    gist: Callable[[Sequence[Row]], str]
+    """All of it in a few words."""
+
+
+class Choice(NamedTuple):
+    """How a person wants a view."""
+
+    filter: str = ""
+    """Words that must all be in a row."""
+    column: int | None = None
+    """By which to sort; None = as the view comes."""
+    reverse: bool = False
+
+
+def chosen(view: View, rows: list[Row], choice: Choice, now: datetime) -> list[Row]:
+    """The rows that are wanted, as they are wanted."""
+    words = choice.filter.casefold().split()
+    if words:
+        rows = [row for row in rows if _has(view, row, words, now)]
+    if choice.column is not None:
+        order = view.columns[choice.column].order
+        rows = sorted(rows, key=lambda row: order(row.item))
+    return rows[::-1] if choice.reverse else rows
+
+
+def _has(view: View, row: Row, words: Sequence[str], now: datetime) -> bool:
+    text = " ".join(column.text(row.item, now) for column in view.columns).casefold()
+    text = f"{text} {row.key.casefold()}"
+    return all(word in text for word in words)
+
+
+def widths(view: View, rows: Sequence[Row], now: datetime, room: int) -> list[int]:
+    """Characters of each column in a line of `room`; 0 = there is no room for it. One blank stands between two.
+
+    A column takes no more than its cells need, as far as a sample of the rows tells, and what is left goes to those
+    that need more.
+    """
+    sample = rows[:: max(len(rows) // SAMPLE, 1)]
+    wanted = [
+        max([len(column.title) + 1, *(cells(column.text(row.item, now)) for row in sample)]) for column in view.columns
+    ]
+    least = [min(column.width, want) for column, want in zip(view.columns, wanted, strict=True)]
+    shown = [True] * len(least)
+    while (left := room - sum(width + 1 for width, there in zip(least, shown, strict=True) if there) + 1) < 0:
+        droppable = [i for i, column in enumerate(view.columns) if shown[i] and column.rank]
+        if not droppable:
+            break
+        shown[max(droppable, key=lambda i: view.columns[i].rank)] = False
+    found = [width if there else 0 for width, there in zip(least, shown, strict=True)]
+    while left > 0 and (short := [i for i, width in enumerate(found) if 0 < width < wanted[i]]):
+        for i in short:  # a character each, in turn: nobody gets all
+            found[i] += 1 if left > 0 else 0
+            left -= 1
+    growing = [i for i, column in enumerate(view.columns) if found[i] and column.grows]
+    for i in growing[-1:]:
+        found[i] += max(left, 0)
+    return found
+
+
+def cells(text: str) -> int:
+    """How wide a text is on a screen."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
