@@ -1,33 +1,24 @@
-"""What the keys do to the board: ask what is missing, confirm what hurts, have it done, say how it went."""
+"""What the keys do to the board."""
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.binding import Binding
 
 from agentsync.console import views
+from agentsync.console.asking import Asking
 from agentsync.console.fields import Field
-from agentsync.console.widgets import Table
 from agentsync.core.agents import OPERATOR
 from agentsync.core.changes import SYSTEM
-from agentsync.errors import AgentSyncError, HeldError, explained
-from agentsync.ops.operator import open_operator
+from agentsync.errors import UsageError
 from agentsync.render.frame import escape, shorten_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from textual.app import App
-
     from agentsync.console.detail import Line
-    from agentsync.console.steering import Done, Operator
-    from agentsync.ops.survey import Survey
+    from agentsync.console.steering import Done
+    from agentsync.errors import HeldError
     from agentsync.ops.tasks import Seen
-    from agentsync.runtime import Runtime
-
-    Base = App[int]
-else:
-    Base = object
 
 KEYS: tuple[tuple[str, str, str, str], ...] = (
     ("m", "message", "Message", "write to whom the row is about; answer in the mail"),
@@ -55,19 +46,13 @@ MOVING = (
 )
 
 
-class Deeds(Base):
-    """The deeds of a console; mixed into it."""
+class Deeds(Asking):
+    """A console with keys for what can be done."""
 
-    runtime: Runtime
-    seen: Survey
-    say: Callable[..., None]
-
-    @cached_property
-    def steering(self) -> Operator:
-        """Who does things: there from the first deed on."""
-        from agentsync.console.steering import Operator
-
-        return Operator(open_operator(self.runtime))
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("question_mark", "help", show=False),
+        *(Binding(key, deed, show=False) for key, deed, _, _ in KEYS),
+    ]
 
     # ------------------------------------------------------------ words
     def action_message(self) -> None:
@@ -75,7 +60,7 @@ class Deeds(Base):
         item = self._item("mail")
         if item is not None and item.sender not in (OPERATOR, SYSTEM):
             note: list[Line] = [("dim", f"answers {item.id}: {escape(item.body, 200)}")]
-            self._ask(
+            self.ask(
                 "Answer",
                 [Field("To", item.sender), Field("Text")],
                 lambda to, text: self.steering.send(to, text, item.id),
@@ -84,19 +69,19 @@ class Deeds(Base):
             return
         who = self._agent()
         fields = [Field("To", who, "an agent, a role, or all", known=(*self._names(), "all")), Field("Text")]
-        self._ask("Message", fields, self.steering.send)
+        self.ask("Message", fields, self.steering.send)
 
     def action_directive(self) -> None:
         """Tell everybody."""
         fields = [Field("To", "all", known=(*self._names(), "all")), Field("Text", hint="stop and commit")]
         note: list[Line] = [("dim", "Each agent gets it as if it were the only one, before its turn ends.")]
-        self._ask("Directive", fields, self.steering.directive, note)
+        self.ask("Directive", fields, self.steering.directive, note)
 
     def action_decide(self) -> None:
         """Settle something."""
         known = tuple(one.id for one in self.seen.decisions)
         fields = [Field("Decision"), Field("Instead of", hint="an id", optional=True, known=known)]
-        self._ask("Decision", fields, lambda text, instead: self.steering.decide(text, instead or None))
+        self.ask("Decision", fields, lambda text, instead: self.steering.decide(text, instead or None))
 
     # ------------------------------------------------------------ locks
     def action_lock(self) -> None:
@@ -111,9 +96,9 @@ class Deeds(Base):
 
         def by_force(error: HeldError, path: str, reason: str) -> None:
             lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "They lose it, and are told.")]
-            self._confirm("Take it anyway?", lines, lambda: self.steering.lock(path, reason or None, force=True))
+            self.confirm("Take it anyway?", lines, lambda: self.steering.lock(path, reason or None, force=True))
 
-        self._ask("Lock", fields, take, note, by_force)
+        self.ask("Lock", fields, take, note, by_force)
 
     def action_unlock(self) -> None:
         """Unlock what is selected, or a path."""
@@ -122,25 +107,25 @@ class Deeds(Base):
 
             def by_force(error: HeldError, path: str) -> None:
                 lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "The holder is told.")]
-                self._confirm("Unlock it by force?", lines, lambda: self.steering.unlock(path, force=True))
+                self.confirm("Unlock it by force?", lines, lambda: self.steering.unlock(path, force=True))
 
-            self._ask("Unlock", [Field("Path")], self.steering.unlock, (), by_force)
+            self.ask("Unlock", [Field("Path")], self.steering.unlock, (), by_force)
             return
         lock, held = here.held.lock, here.held
         if lock.holder == OPERATOR or not held.live:
-            self._do(lambda: self.steering.release(lock))
+            self.do(lambda: self.steering.release(lock))
             return
         lines: list[Line] = [
             ("title", shorten_path(lock.path)),
             ("", f"is held by {escape(lock.holder_name, 64)} ({lock.holder}){self._status(lock.holder)}."),
             ("", "The holder is told; what it is writing may collide with what others write."),
         ]
-        self._confirm("Unlock it by force?", lines, lambda: self.steering.release(lock, force=True))
+        self.confirm("Unlock it by force?", lines, lambda: self.steering.release(lock, force=True))
 
     def action_freeze(self) -> None:
         """Stop all edits, or let them go on."""
         if views.is_frozen(self.seen):
-            self._do(self.steering.thaw)
+            self.do(self.steering.thaw)
             return
         held = [one.lock for one in self.seen.locks if one.live and one.lock.scope != "resource"]
         others = [lock for lock in held if lock.holder != OPERATOR]
@@ -149,7 +134,7 @@ class Deeds(Base):
             count = f"{len(others)} lock{'' if len(others) == 1 else 's'}"
             agents = len({lock.holder for lock in others})
             lines.append(("warn", f"{count} of {agents} agent{'' if agents == 1 else 's'} are lost; they are told."))
-        self._confirm("Freeze all edits?", lines, self.steering.freeze)
+        self.confirm("Freeze all edits?", lines, self.steering.freeze)
 
     # ------------------------------------------------------------ tasks
     def action_new_task(self) -> None:
@@ -161,15 +146,13 @@ class Deeds(Base):
         ]
 
         def make(title: str, files: str, priority: str) -> Done:
-            from agentsync.errors import UsageError
-
             try:
                 number = int(priority) if priority else None
             except ValueError:
                 raise UsageError(f"{priority!r} is no number", "for example 3") from None
             return self.steering.new_task(title, files.split(), number)
 
-        self._ask("New task", fields, make)
+        self.ask("New task", fields, make)
 
     def action_assign(self) -> None:
         """Give the selected task to somebody."""
@@ -177,17 +160,15 @@ class Deeds(Base):
         if task is None:
             return
         note = [*self._about(task), *self._owned(task, "hands it over with its locks")]
-        fields = [Field("To", known=self._names())]
-        self._ask(
-            "Assign", fields, lambda to: self.steering.assign(task.task.id, to), note, danger=self._is_owned(task)
-        )
+        fields = [Field("To", hint=", ".join(self._names()[:4]), known=self._names())]
+        self.ask("Assign", fields, lambda to: self.steering.assign(task.task.id, to), note, danger=self._is_owned(task))
 
     def action_block(self) -> None:
         """Block the selected task."""
         task = self._selected_task()
         if task is not None:
             note = [*self._about(task), *self._owned(task, "is told")]
-            self._ask("Block", [Field("Why")], lambda why: self.steering.block(task.task.id, why), note)
+            self.ask("Block", [Field("Why")], lambda why: self.steering.block(task.task.id, why), note)
 
     def action_done(self) -> None:
         """Complete the selected task."""
@@ -195,17 +176,17 @@ class Deeds(Base):
         if task is None:
             return
         if not self._is_owned(task):
-            self._do(lambda: self.steering.complete(task.task.id))
+            self.do(lambda: self.steering.complete(task.task.id))
             return
         lines = [*self._about(task), *self._owned(task, "is told")]
-        self._confirm("Is it done?", lines, lambda: self.steering.complete(task.task.id))
+        self.confirm("Is it done?", lines, lambda: self.steering.complete(task.task.id))
 
     def action_cancel(self) -> None:
         """Cancel the selected task."""
         task = self._selected_task()
         if task is not None:
             lines = [*self._about(task), *self._owned(task, "is told")]
-            self._confirm("Cancel this task?", lines, lambda: self.steering.cancel(task.task.id))
+            self.confirm("Cancel this task?", lines, lambda: self.steering.cancel(task.task.id))
 
     def action_help(self) -> None:
         """Tell which keys there are."""
@@ -215,93 +196,16 @@ class Deeds(Base):
 
         self.push_screen(Reading("Keys", [*moving, ("head", "as the operator:"), *doing]))
 
-    # ------------------------------------------------------------ asking and doing
-    def _ask(
-        self,
-        title: str,
-        fields: Sequence[Field],
-        do: Callable[..., Done],
-        note: Sequence[Line] = (),
-        refused: Callable[..., None] | None = None,
-        *,
-        danger: bool = False,
-    ) -> None:
-        def answered(values: list[str] | None) -> None:
-            if values is not None:
-                again = None if refused is None else lambda error: refused(error, *values)
-                self._do(lambda: do(*values), again)
-
-        from agentsync.console.dialogs import Form
-
-        self.push_screen(Form(title, fields, note, danger), answered)
-
-    def _confirm(self, title: str, lines: Sequence[Line], do: Callable[[], Done]) -> None:
-        from agentsync.console.dialogs import Confirm
-
-        self.push_screen(Confirm(title, lines), lambda yes: self._do(do) if yes else None)
-
-    def _do(self, do: Callable[[], Done], refused: Callable[[HeldError], None] | None = None) -> None:
-        """Do it where nobody waits for it, and say how it went."""
-
-        def work() -> None:
-            try:
-                done = do()
-            except HeldError as error:
-                if refused is not None:
-                    self._later(refused, error)
-                else:
-                    self._later(self._complain, error)
-            except AgentSyncError as error:
-                self._later(self._complain, error)
-            except OSError as error:
-                self._later(self._complain, explained(error))
-            except Exception as error:
-                self._later(self._complain, AgentSyncError(f"internal error: {type(error).__name__}: {error}"))
-            else:
-                self._later(self.say, done.sentence)
-
-        self.run_worker(work, thread=True, group="deeds", exit_on_error=False)
-
-    def _later(self, what: Callable[..., Any], value: Any) -> None:
-        try:
-            self.call_from_thread(what, value)
-        except RuntimeError:
-            pass  # the screen has gone meanwhile
-
-    def _complain(self, error: AgentSyncError) -> None:
-        others = f": {error.others}" if error.others else ""
-        hint = f" · {error.hint}" if error.hint else ""
-        self.say(escape(f"{error.message}{others}{hint}", 600), "bad")
-
     # ------------------------------------------------------------ what is selected
     def _item(self, view: str) -> Any:
         """The selected thing if this view is shown."""
-        table = self.query_one("#table", Table)
-        if table.view is None or table.view.name != view or table.selected is None:
-            return None
-        return table.selected.item
+        row = self.rows.selected
+        return row.item if row is not None and self.view.name == view else None
 
     def _agent(self) -> str:
         """The agent that the selected row is about; nothing when it is about none."""
-        table = self.query_one("#table", Table)
-        row = table.selected
-        if row is None or table.view is None:
-            return ""
-        item: Any = row.item
-        who: str | None
-        match table.view.name:
-            case "agents":
-                who = item.presence.agent.id
-            case "locks":
-                who = item.held.lock.holder
-            case "tasks":
-                who = item.task.owner
-            case "decisions":
-                who = item.decision.by
-            case "feed":
-                who = item.actor
-            case _:
-                who = None
+        row = self.rows.selected
+        who = self.view.agent(row.item) if row is not None else None
         return who if who and who != OPERATOR else ""
 
     def _names(self) -> tuple[str, ...]:

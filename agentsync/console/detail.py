@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agentsync.console.table import Row, View
-    from agentsync.console.views import AgentHere, LockHere, Settled
+    from agentsync.console.view_agents import AgentHere
+    from agentsync.console.view_locks import LockHere
+    from agentsync.console.view_words import Settled
     from agentsync.core.lease import Held
     from agentsync.core.records import Event, Message
     from agentsync.ops.session import Session

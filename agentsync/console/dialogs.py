@@ -9,7 +9,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
-from agentsync.console.widgets import Bar, Lines
+from agentsync.console.bars import Bar
+from agentsync.console.lines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from agentsync.render.frame import escape
+from agentsync.render.times import span
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
@@ -56,6 +59,8 @@ class View(NamedTuple):
     """What to say when there is nothing."""
     gist: Callable[[Sequence[Row]], str]
     """All of it in a few words."""
+    agent: Callable[[Any], str | None]
+    """The id of the agent that a thing is about."""
 
 
 class Choice(NamedTuple):
@@ -120,3 +125,41 @@ def cells(text: str) -> int:
     from unicodedata import combining, east_asian_width
 
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+# ---------------------------------------------------------------- what cells are made of
+LONGEST = 400
+"""Characters of a cell."""
+
+
+def line(text: str) -> str:
+    """Anybody's words in one line that steers nothing."""
+    return escape(text, LONGEST)
+
+
+def age(then: datetime, now: datetime) -> str:
+    """How long ago, in few characters."""
+    return span(now - then)
+
+
+def newest(then: datetime) -> float:
+    """To sort by, the newest first."""
+    return -then.timestamp()
+
+
+def some(number: int) -> str:
+    """A number, or nothing."""
+    return str(number) if number else ""
+
+
+def counted(words: Any) -> str:
+    """`3 active · 1 idle`."""
+    found: dict[str, int] = {}
+    for each in words:
+        found[each] = found.get(each, 0) + 1
+    return parts(*((count, each) for each, count in found.items()))
+
+
+def parts(*found: tuple[int, str]) -> str:
+    """The same of what was counted already."""
+    return " · ".join(f"{count} {what}" for count, what in found if count)
