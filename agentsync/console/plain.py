@@ -72,16 +72,14 @@ class Plain:
 
     def run(self) -> int:
         """Read commands until there are no more. The exit code is 0, or that of the signal that ended it."""
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _stop)
         session = self._operator.session
         exists = session.store.exists()
         latest = survey.recent(session, LATEST)
         self._told = latest[-1].rev if latest else session.store.revision() if exists else 0
         follower = survey.follower(session, self._told)
         feed = threading.Thread(target=self._feed, args=(follower.events(),), daemon=True)
+        numbers = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+        before = {number: signal.signal(number, _stop) for number in numbers if number is not None}
         try:
             self._greet(latest)
             feed.start()
@@ -92,6 +90,8 @@ class Plain:
             self._wait()
             return 0
         finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
             follower.close()
             for failed in self._operator.close():
                 print(f"agent-sync: {failed}", file=sys.stderr)

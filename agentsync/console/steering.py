@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentsync.core.locks import Conflict
 from agentsync.core.progress import Says
-from agentsync.core.tasks import Refused
+from agentsync.core.tasks import Changed, Refused
 from agentsync.errors import AgentSyncError, HeldError
 from agentsync.ops import decisions, locks, mail, operator, running, tasks
 from agentsync.ops.session import resolve_targets
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from agentsync.core.records import Lock, Message
-    from agentsync.core.tasks import Changed
     from agentsync.ops.running import Hold
     from agentsync.ops.session import Session
 

@@ -60,11 +60,7 @@ LOCKS = View(
     (
         Column("PATH", 22, lambda one, _: line(one.held.lock.path), lambda one: one.held.lock.path, grows=4, tail=True),
         Column(
-            "HOLDER",
-            13,
-            lambda one, _: line(one.held.lock.holder_name),
-            lambda one: one.held.lock.holder_name.casefold(),
-            grows=1,
+            "HOLDER", 13, lambda one, _: line(one.held.lock.holder_name), lambda one: one.held.lock.holder_name, grows=1
         ),
         Column("KIND", 9, lambda one, _: _kind(one.held), lambda one: _kind(one.held), rank=2),
         Column(

@@ -125,15 +125,21 @@ def tone_of(event: Event) -> str:
     return _VERB_TONE.get(event.verb, "")
 
 
+def _said(event: Event) -> tuple[str, str]:
+    """Who did it, by name if the summary begins with it, and what."""
+    name, found, rest = event.summary.partition(f" ({event.actor}) ")
+    return (name, rest) if found else (event.actor, event.summary)
+
+
 FEED = View(
     "feed",
     "Feed",
     (
         Column("REV", 6, lambda e, _: str(e.rev), lambda e: -e.rev, tone=lambda _: "dim"),
         Column("AGE", 6, lambda e, now: age(e.at, now), lambda e: newest(e.at)),
-        Column("WHO", 13, lambda e, _: line(e.actor), lambda e: e.actor, grows=1),
+        Column("WHO", 13, lambda e, _: line(_said(e)[0]), lambda e: _said(e)[0], grows=1),
         Column("VERB", 11, lambda e, _: line(e.verb), lambda e: e.verb, tone=tone_of),
-        Column("WHAT", 30, lambda e, _: line(e.summary), lambda e: e.summary, grows=8),
+        Column("WHAT", 30, lambda e, _: line(_said(e)[1]), lambda e: e.summary, grows=8),
     ),
     lambda _seen, events: [Row(str(event.rev), event) for event in reversed(events)],
     "Nothing has happened yet.",

@@ -130,6 +130,7 @@ ELSEWHERE = {
     "completion": "prints a script",
     "run": "`lock`, a process, `unlock`: the two are killed here",
     "git-hook": "needs git's own state around it; what it does to the board is an unlock, which is killed here",
+    "console": "the operations of the verbs above; what it takes by force is killed in tests/console",
     "mcp": "a server, whose tools are the operations of the verbs above",
 }
 
