@@ -77,7 +77,7 @@ class Console(Deeds, Moves):
         self.here(self._take, news)
 
     def _take_trouble(self, error: AgentSyncError) -> None:
-        self._trouble = escape(error.message, 200)
+        self._trouble = error.message
         self.draw()
 
     def _take(self, news: News) -> None:
@@ -108,8 +108,10 @@ class Console(Deeds, Moves):
     def _draw_top(self) -> None:
         where = shorten_path(os.path.basename(self.live.session.place.base.rstrip("/")) or "/", 30)
         frozen: list[Line] = [("alarm", " FROZEN: f thaws ")] if views.is_frozen(self.seen) else []
-        right = ("bad", f" {self._trouble} ") if self._trouble else ("", "  ".join(views.headline(self.seen)) + " ")
-        self.top.show([*frozen, ("title", f" {where} ")], [right])
+        if self._trouble:
+            self.top.show([("bad", f" {shorten_path(self._trouble, max(self.size.width - 2, 20))}")])
+        else:
+            self.top.show([*frozen, ("title", f" {where} ")], [("", "  ".join(views.headline(self.seen)) + " ")])
 
     def _draw_tabs(self) -> None:
         tabs: list[Line] = []

@@ -87,7 +87,7 @@ class Live(threading.Thread):
         try:
             before = self._seen
             seen = survey.survey(self.session, before)
-            anew = before is None or seen.revision < before.revision
+            anew = before is None or seen.board != before.board or seen.revision < before.revision
             if before is None or anew:
                 events = survey.recent(self.session, FIRST)
                 self._oldest = events[0].rev if events else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentsync.console.table import Column, Row, View, age, line, newest, parts
+from agentsync.core.messages import revision_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,9 @@ def _body(message: Message) -> str:
 def _mail(seen: Survey, _events: Sequence[Event]) -> list[Row]:
     known = {message.id for message in seen.messages}
     notices = [message for message in seen.inbox if message.id not in known]
-    found = sorted((*seen.messages, *notices), key=lambda message: message.created_at, reverse=True)
+    found = sorted(
+        (*seen.messages, *notices), key=lambda message: (message.created_at, revision_of(message)), reverse=True
+    )
     return [Row(message.id, message) for message in found]
 
 

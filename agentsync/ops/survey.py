@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentsync.core import keys
 from agentsync.ops import feed, tasks
 from agentsync.store import activity, log
 
@@ -33,6 +34,8 @@ class Survey(Struct, frozen=True, kw_only=True, gc=False):
     """The board at one moment."""
 
     now: datetime
+    board: bytes = b""
+    """The format record: another one is another board, made where this was."""
     revision: int
     agents: tuple[Presence, ...] = ()
     edits: Mapping[str, activity.Line] = {}
@@ -74,8 +77,10 @@ def survey(session: Session, before: Survey | None = None) -> Survey:
         if known is not None:
             edits[agent_id] = known
     mail = (state.mail(key) for key in state.message_keys()[-MAX_MESSAGES:])
+    made = store.files.read(keys.FORMAT)
     return Survey(
         now=state.now,
+        board=made.data if made is not None else b"",
         revision=revision,
         agents=here,
         edits=edits,
