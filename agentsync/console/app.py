@@ -129,7 +129,7 @@ class Console(Deeds, Moves):
         shown: list[Line] = []
         if self.choice.filter:
             shown += [("mark", f" {escape(self.choice.filter, 30)} "), ("dim", " Esc shows all  ")]
-        room = self.foot.size.width - len(" q quit ") - sum(cells(text) for _, text in shown)
+        room = self.size.width - len(" q quit ") - sum(cells(text) for _, text in shown)
         for key, title in keys:
             room -= len(f" {key} {title} ")
             if room >= 0:

@@ -114,7 +114,7 @@ def identify(
             client, session = client or kind, runtime.env[source]
     if chosen:
         if chosen in RESERVED:
-            raise UsageError(f"AGENT_SYNC_ID={chosen!r} is a reserved word", "choose another id")
+            raise UsageError(f"AGENT_SYNC_ID={chosen!r} cannot be an agent's id: it is reserved", "choose another")
         if not is_valid_id(chosen):
             raise UsageError(
                 f"AGENT_SYNC_ID={chosen[:80]!r} cannot be an agent's id",
