@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 FEED_LINES = 40
 """Events in the strip below."""
 
+PATIENCE_S = 2.0
+"""Seconds that the end waits at most for a look to end."""
+
 DEBUG = "AGENT_SYNC_DEBUG"
 
 
@@ -157,6 +160,8 @@ class Console(Deeds, Moves):
     def close(self) -> None:
         """Look no longer, and give back what is held."""
         self.live.close()
+        if self.live.ident is not None:
+            self.live.join(PATIENCE_S)
         if self.has_steered:
             self.steering.close()
 

@@ -6,6 +6,7 @@ acted on, what was done so far has been told.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -93,6 +94,8 @@ class Plain:
             for number, handler in before.items():
                 signal.signal(number, handler)
             follower.close()
+            if feed.ident is not None:
+                feed.join(PATIENCE_S)  # the interpreter must not end while it prints
             for failed in self._operator.close():
                 print(f"agent-sync: {failed}", file=sys.stderr)
 
@@ -115,15 +118,20 @@ class Plain:
             sys.stdout.flush()
 
     def _feed(self, events: Iterable[Event]) -> None:
-        for event in events:
-            with self._out:
-                if self._voice.is_terminal and not self._voice.json:
-                    print("\r", end="")  # over the prompt
-                self._tell(event)
-                self._prompt()
-            with self._news:
-                self._told = event.rev
-                self._news.notify_all()
+        try:
+            for event in events:
+                with self._out:
+                    if self._voice.is_terminal and not self._voice.json:
+                        print("\r", end="")  # over the prompt
+                    self._tell(event)
+                    self._prompt()
+                with self._news:
+                    self._told = event.rev
+                    self._news.notify_all()
+        except BrokenPipeError:
+            os.kill(os.getpid(), signal.SIGTERM)  # nobody listens: whoever reads the commands is to stop, too
+        except (AgentSyncError, OSError) as error:
+            self._complain(error if isinstance(error, AgentSyncError) else explained(error))
 
     def _tell(self, event: Event) -> None:
         if self._voice.json:

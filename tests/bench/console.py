@@ -149,49 +149,50 @@ async def frames(root: Path, sessions: list[Session]) -> None:
     from agentsync.console.app import Console
     from agentsync.console.live import News
 
+    late: list[float] = []
+    stop = threading.Event()
+
+    async def beat() -> None:
+        while not stop.is_set():
+            started = time.perf_counter()
+            await asyncio.sleep(0.005)
+            late.append((time.perf_counter() - started - 0.005) * 1000)
+
     console = Console(Runtime(cwd=str(root)), "dark")
     async with console.run_test(size=(160, 48)) as pilot:
         await pilot.pause(2)  # the events before are told
-        for key, name in (("1", "agents"), ("2", "locks"), ("6", "events")):
+        beats = asyncio.create_task(beat())
+        for key, name in (("1", "agents"), ("2", "locks"), ("6", "feed")):
             await pilot.press(key)
             await pilot.pause(0.3)
             taken = []
+            late.clear()
             for _ in range(20):
                 started = time.perf_counter()
                 console._take(News(console.seen, [], [], anew=False))
-                await pilot.pause()
                 taken.append((time.perf_counter() - started) * 1000)
-            keys = []
-            for _ in range(40):
-                started = time.perf_counter()
-                console.screen.focused.action_move(1)  # type: ignore[union-attr]
-                await pilot.pause()
-                keys.append((time.perf_counter() - started) * 1000)
-            said = f"a look shown {middle(taken)}, a key {middle(keys)}"
-            print(f"  {name} ({len(console._rows)} rows): {said} ms (p50, p95, most)")
-
-        late: list[float] = []
-        stop = threading.Event()
-
-        async def beat() -> None:
-            while not stop.is_set():
-                started = time.perf_counter()
-                await asyncio.sleep(0.005)
-                late.append((time.perf_counter() - started - 0.005) * 1000)
-
-        beats = asyncio.create_task(beat())
-        await pilot.pause(1)
+                await asyncio.sleep(0.05)
+            looks, late[:] = middle(late), []
+            for _ in range(60):
+                console.rows.action_move(1)
+                await asyncio.sleep(0.02)
+            print(
+                f"  {name} ({len(console.tables[name])} rows): a look is taken in {middle(taken)} ms (p50, p95, most)"
+            )
+            print(f"    the loop is late by {looks} ms while looks come, by {middle(late)} ms while keys do")
+        late.clear()
+        await asyncio.sleep(2)
         idle, late[:] = middle(late), []
         started = time.perf_counter()
         burst = threading.Thread(target=commits, args=(sessions,))
         burst.start()
         while burst.is_alive():
-            await pilot.pause(0.05)
+            await asyncio.sleep(0.05)
         took = time.perf_counter() - started
         stop.set()
         await beats
         print(f"  the loop is late by {idle} ms at rest, by {middle(late)} ms in {BURST} commits within {took:.1f} s")
-    console.live.close()
+    console.close()
 
 
 def commits(sessions: list[Session]) -> None:

@@ -205,6 +205,24 @@ def test_however_it_ends_its_locks_bind_nobody(
     assert console.ends() != 0
 
 
+def test_when_nobody_listens_any_more_it_ends_and_holds_nothing(
+    shop: Shop, alice: Committer, person: Committer
+) -> None:
+    console = Open(person)
+    console.types("lock @db")
+    until(lambda: "@db" in shop.locks())
+    assert console.process.stdout is not None
+    console.process.stdout.close()
+    alice.does("log", "who hears this?")
+    console.process.wait(20)
+    assert shop.locks() == {}
+    assert console.process.stderr is not None
+    assert console.process.stdin is not None
+    assert "Traceback" not in console.process.stderr.read()
+    console.process.stderr.close()
+    console.process.stdin.close()
+
+
 def test_two_consoles_do_not_take_each_others_locks(shop: Shop, alice: Committer, person: Committer) -> None:
     first, second = Open(person), Open(person)
     first.types("lock @one")
