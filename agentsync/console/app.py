@@ -121,7 +121,7 @@ class Console(Deeds, Moves):
         for number, view in enumerate(VIEWS):
             text = f" {number + 1} {view.title} {len(self.tables.get(view.name, []))} "
             tabs.append(("mark" if view is self.view else "dim", text))
-        self.tabs.show(tabs, [("dim", f"  {self.view.gist(self.tables.get(self.view.name, []))} ")])
+        self.tabs.show(tabs, [("dim", f"  {self.view.gist(self.seen, self.happened)} ")])
 
     def draw_foot(self) -> None:
         """The last answer, or the keys that there is room for."""

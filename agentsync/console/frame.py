@@ -21,7 +21,7 @@ from agentsync.console.views import VIEWS
 from agentsync.ops.survey import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from textual.app import ComposeResult
     from textual.timer import Timer
@@ -53,7 +53,7 @@ class Frame(App[int]):
         self.happened: list[Event] = []
         """Oldest first."""
         self.view = VIEWS[0]
-        self.tables: dict[str, list[Row]] = {}
+        self.tables: dict[str, Sequence[Row]] = {}
         """All rows of each view."""
         self.choices: dict[str, Choice] = {}
         self.said: Line | None = None

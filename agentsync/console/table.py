@@ -7,13 +7,14 @@ nothing in them steers a terminal, and whoever shows them must not read markup i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from agentsync.render.frame import escape
 from agentsync.render.times import span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from agentsync.core.records import Event
@@ -28,6 +29,30 @@ class Row(NamedTuple):
 
     key: str
     item: Any
+
+
+class Made(Sequence[Row]):
+    """Rows that are made of things when somebody looks at them: thousands of them cost nothing until then."""
+
+    def __init__(self, things: Sequence[Any], make: Callable[[Any], Row], backwards: bool = False) -> None:
+        self._things = things
+        self._make = make
+        self._backwards = backwards
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Row]: ...
+    def __getitem__(self, at: int | slice) -> Row | Sequence[Row]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        return self._make(self._things[-1 - at if self._backwards else at])
+
+    def __reversed__(self) -> Iterator[Row]:
+        return (self[i] for i in range(len(self) - 1, -1, -1))
 
 
 class Column(NamedTuple):
@@ -54,10 +79,10 @@ class View(NamedTuple):
     name: str
     title: str
     columns: tuple[Column, ...]
-    rows: Callable[[Survey, Sequence[Event]], list[Row]]
+    rows: Callable[[Survey, Sequence[Event]], Sequence[Row]]
     empty: str
     """What to say when there is nothing."""
-    gist: Callable[[Sequence[Row]], str]
+    gist: Callable[[Survey, Sequence[Event]], str]
     """All of it in a few words."""
     agent: Callable[[Any], str | None]
     """The id of the agent that a thing is about."""
@@ -73,7 +98,7 @@ class Choice(NamedTuple):
     reverse: bool = False
 
 
-def chosen(view: View, rows: list[Row], choice: Choice, now: datetime) -> list[Row]:
+def chosen(view: View, rows: Sequence[Row], choice: Choice, now: datetime) -> Sequence[Row]:
     """The rows that are wanted, as they are wanted."""
     words = choice.filter.casefold().split()
     if words:
@@ -81,7 +106,7 @@ def chosen(view: View, rows: list[Row], choice: Choice, now: datetime) -> list[R
     if choice.column is not None:
         order = view.columns[choice.column].order
         rows = sorted(rows, key=lambda row: order(row.item))
-    return rows[::-1] if choice.reverse else rows
+    return Made(rows, lambda row: row, backwards=True) if choice.reverse else rows
 
 
 def _has(view: View, row: Row, words: Sequence[str], now: datetime) -> bool:

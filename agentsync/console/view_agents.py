@@ -80,6 +80,6 @@ AGENTS = View(
     ),
     _agents,
     "Nobody is here. Agents come by themselves once `agent-sync install` has set up their hooks.",
-    lambda rows: counted(row.item.presence.status for row in rows),
+    lambda seen, _: counted(presence.status for presence in seen.agents),
     lambda a: a.presence.agent.id,
 )

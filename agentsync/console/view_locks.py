@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentsync.console.table import Column, Row, View, age, line, newest, parts, some
+from agentsync.console.table import Column, Made, Row, View, age, line, newest, parts, some
 from agentsync.core.paths import overlap, target_of
 from agentsync.core.queue import target_from
 from agentsync.render.times import span
@@ -41,17 +41,15 @@ class LockHere(NamedTuple):
     waiters: tuple[Waiter, ...]
 
 
-def _locks(seen: Survey, _events: Sequence[Event]) -> list[Row]:
+def _locks(seen: Survey, _events: Sequence[Event]) -> Sequence[Row]:
     wanted = [(target_from(one), waiter) for waiter in seen.waiting for one in waiter.targets]
-    rows = []
-    for held in seen.locks:
-        lock = held.lock
-        waiters: tuple[Waiter, ...] = ()
-        if wanted:
-            target = target_of(lock)
-            waiters = tuple(dict.fromkeys(waiter for goal, waiter in wanted if overlap(goal, target)))
-        rows.append(Row(f"{lock.worktree or ''}:{lock.path}:{lock.holder}", LockHere(held, waiters)))
-    return rows
+
+    def row(held: Held) -> Row:
+        lock, target = held.lock, target_of(held.lock)
+        waiters = dict.fromkeys(waiter for goal, waiter in wanted if overlap(goal, target))
+        return Row(f"{lock.worktree or ''}:{lock.path}:{lock.holder}", LockHere(held, tuple(waiters)))
+
+    return Made(seen.locks, row)
 
 
 LOCKS = View(
@@ -93,10 +91,10 @@ LOCKS = View(
     ),
     _locks,
     "Nothing is locked. Edits of hooked agents lock their files by themselves, once there are two of them.",
-    lambda rows: parts(
-        (sum(row.item.held.live for row in rows), "held"),
-        (sum(not row.item.held.live for row in rows), "free to take"),
-        (sum(bool(row.item.waiters) for row in rows), "waited for"),
+    lambda seen, _: parts(
+        (sum(held.live for held in seen.locks), "held"),
+        (sum(not held.live for held in seen.locks), "free to take"),
+        (len(seen.waiting), "in line"),
     ),
     lambda one: one.held.lock.holder,
 )

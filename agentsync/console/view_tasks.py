@@ -68,6 +68,6 @@ TASKS = View(
     ),
     _tasks,
     "No tasks. Press n to make one; agents take the best with `agent-sync claim-next`.",
-    lambda rows: counted(word(row.item) for row in rows),
+    lambda seen, _: counted(word(one) for one in sorted(seen.tasks, key=_state)),
     lambda one: one.task.owner,
 )

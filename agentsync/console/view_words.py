@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from agentsync.console.table import Column, Row, View, age, line, newest, parts
+from agentsync.console.table import Column, Made, Row, View, age, line, newest, parts
+from agentsync.core.decisions import current
 from agentsync.core.messages import revision_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ MAIL = View(
     ),
     _mail,
     "No mail. Press m to write to an agent, D to tell all of them something.",
-    lambda rows: parts((sum(not _is_known(row.item) for row in rows), "not yet known to all")),
+    lambda seen, _: parts((sum(not _is_known(message) for message in seen.messages), "not yet known to all")),
     lambda m: m.sender,
 )
 
@@ -105,7 +106,7 @@ DECISIONS = View(
     ),
     _decisions,
     "Nothing is decided. Press o to settle something for everybody.",
-    lambda rows: parts((sum(row.item.holds for row in rows), "hold")),
+    lambda seen, _: parts((len(current(seen.decisions)), "hold")),
     lambda one: one.decision.by,
 )
 
@@ -144,8 +145,8 @@ FEED = View(
         Column("VERB", 11, lambda e, _: line(e.verb), lambda e: e.verb, tone=tone_of),
         Column("WHAT", 30, lambda e, _: line(_said(e)[1]), lambda e: e.summary, grows=8),
     ),
-    lambda _seen, events: [Row(str(event.rev), event) for event in reversed(events)],
+    lambda _seen, events: Made(events, lambda event: Row(str(event.rev), event), backwards=True),
     "Nothing has happened yet.",
-    lambda rows: f"since {rows[-1].item.at:%Y-%m-%d %H:%M} UTC" if rows else "",
+    lambda _, events: f"since {events[0].at:%Y-%m-%d %H:%M} UTC" if events else "",
     lambda e: e.actor,
 )
