@@ -104,7 +104,7 @@ def test_the_board_in_a_few_words(busy: World) -> None:
 
 def test_an_empty_board_is_shown_as_such(world: World) -> None:
     seen = survey(operator_at(world))
-    assert all(view.rows(seen, []) == [] and view.empty for view in VIEWS)
+    assert all(not view.rows(seen, []) and view.empty and not view.gist(seen, []) for view in VIEWS)
     assert headline(seen) == ["0 agents", "0 locks", "0 open tasks", "rev 0"]
 
 
