@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding
@@ -88,15 +89,17 @@ class Deeds(Asking):
         """Lock a path; what others hold is taken only after another question."""
         here = self._item("agents")
         path = here.edit.path if here is not None and here.edit is not None else ""
-        fields = [Field("Path", path, "src/api.py, src/auth/, 'src/**/*.py', @db"), Field("Reason", optional=True)]
+        fields = [Field("Path", path, "src/api.py, src/auth/, src/**/*.py, @db"), Field("Reason", optional=True)]
         note: list[Line] = [("dim", "Held until you unlock it or quit.")]
 
         def take(path: str, reason: str) -> Done:
-            return self.steering.lock(path, reason or None)
+            return self.steering.lock(self._typed(path), reason or None)
 
         def by_force(error: HeldError, path: str, reason: str) -> None:
             lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "They lose it, and are told.")]
-            self.confirm("Take it anyway?", lines, lambda: self.steering.lock(path, reason or None, force=True))
+            self.confirm(
+                "Take it anyway?", lines, lambda: self.steering.lock(self._typed(path), reason or None, force=True)
+            )
 
         self.ask("Lock", fields, take, note, by_force)
 
@@ -107,9 +110,9 @@ class Deeds(Asking):
 
             def by_force(error: HeldError, path: str) -> None:
                 lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "The holder is told.")]
-                self.confirm("Unlock it by force?", lines, lambda: self.steering.unlock(path, force=True))
+                self.confirm("Unlock it by force?", lines, lambda: self.steering.unlock(self._typed(path), force=True))
 
-            self.ask("Unlock", [Field("Path")], self.steering.unlock, (), by_force)
+            self.ask("Unlock", [Field("Path")], lambda path: self.steering.unlock(self._typed(path)), (), by_force)
             return
         lock, held = here.held.lock, here.held
         if lock.holder == OPERATOR or not held.live:
@@ -150,7 +153,7 @@ class Deeds(Asking):
                 number = int(priority) if priority else None
             except ValueError:
                 raise UsageError(f"{priority!r} is no number", "for example 3") from None
-            return self.steering.new_task(title, files.split(), number)
+            return self.steering.new_task(title, [self._typed(path) for path in files.split()], number)
 
         self.ask("New task", fields, make)
 
@@ -197,6 +200,10 @@ class Deeds(Asking):
         self.push_screen(Reading("Keys", [*moving, ("head", "as the operator:"), *doing]))
 
     # ------------------------------------------------------------ what is selected
+    def _typed(self, path: str) -> str:
+        """A path as it is typed here: from the top of the working tree, as all of them are shown."""
+        return path if path.startswith("@") else os.path.join(self.live.session.place.base, path)
+
     def _item(self, view: str) -> Any:
         """The selected thing if this view is shown."""
         row = self.rows.selected

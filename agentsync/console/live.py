@@ -100,6 +100,8 @@ class Live(threading.Thread):
             self._show(News(seen, events, [], anew))
         except (AgentSyncError, OSError) as error:
             self._fail(error if isinstance(error, AgentSyncError) else explained(error))
+        except Exception as error:  # said in a line, and the next look may be better: nobody sees this thread end
+            self._fail(AgentSyncError(f"internal error: {type(error).__name__}: {error}"))
         self._cost = time.monotonic() - started
 
     def _back_to(self, count: int) -> None:

@@ -91,7 +91,7 @@ Screen.-wide.feed #feed { display: none; }
 Screen.-tall #feed { height: 9; }
 """
 
-WIDE, TALL = 120, 36
+WIDE, TALL = 132, 36
 """Columns from which the story stands beside the table, and lines from which the feed is longer."""
 
 

@@ -24,6 +24,10 @@ SAMPLE = 64
 """Rows by which the widths of the columns are judged."""
 
 
+NARROW = 4
+"""Characters that a column is left with at least."""
+
+
 class Row(NamedTuple):
     """One thing."""
 
@@ -133,10 +137,14 @@ def widths(view: View, rows: Sequence[Row], now: datetime, room: int) -> list[in
             break
         shown[max(droppable, key=lambda i: view.columns[i].rank)] = False
     found = [width if there else 0 for width, there in zip(least, shown, strict=True)]
+    while left < 0 and max(found) > NARROW:  # the widest gives way
+        found[found.index(max(found))] -= 1
+        left += 1
     while left > 0 and (short := [i for i, width in enumerate(found) if 0 < width < wanted[i]]):
-        for i in short:  # a character each, in turn: nobody gets all
-            found[i] += 1 if left > 0 else 0
-            left -= 1
+        for i in short:  # some characters each, in turn: nobody gets all
+            more = max(min(view.columns[i].grows or 1, wanted[i] - found[i], left), 0)
+            found[i] += more
+            left -= more
     growing = [i for i, column in enumerate(view.columns) if found[i] and column.grows]
     for i in growing[-1:]:
         found[i] += max(left, 0)

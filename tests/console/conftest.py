@@ -27,9 +27,9 @@ class Desk(ManualRuntime):
         return PID
 
 
-def operator_at(world: World) -> Session:
+def operator_at(world: World, folder: str = "") -> Session:
     """The operator's session in a process of the test's own."""
-    runtime = Desk(world.clock, world.machine, {}, str(world.root))
+    runtime = Desk(world.clock, world.machine, {}, str(world.root / folder))
     world.machine.processes.setdefault(PID, 100)
     session = open_operator(runtime)
     session.store.files = ClockFiles(session.place.state, world.clock)

@@ -33,14 +33,16 @@ def truecolour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def play(
-    world: World, scene: Callable[[Console, Pilot[int]], Awaitable[None]], size: tuple[int, int] = (80, 24)
+    world: World,
+    scene: Callable[[Console, Pilot[int]], Awaitable[None]],
+    size: tuple[int, int] = (80, 24),
+    folder: str = "",
 ) -> Console:
     """Run a scene on a screen."""
 
     async def run() -> Console:
         console = Console(Desk(world.clock, world.machine, {}, str(world.root)), "dark")
-        operator_at(world)
-        console.steering = Operator(operator_at(world))
+        console.steering = Operator(operator_at(world, folder))
         console.live.session = operator_at(world)
         try:
             async with console.run_test(size=size) as pilot:
@@ -180,6 +182,19 @@ def test_a_lock_that_others_hold_is_taken_after_another_question(world: World) -
         assert alice.holds() == []
 
     play(world, scene)
+
+
+def test_a_path_is_typed_as_it_is_shown_wherever_the_console_was_started(world: World) -> None:
+    alice = world.agent("alice")
+    alice.locks("docs/")
+
+    async def scene(console: Console, pilot: Pilot[int]) -> None:
+        await pilot.press("l")
+        await typed(pilot, "src/*.py")
+        await pilot.press("enter", "enter")
+        await until(pilot, console, lambda text: "locked src/*.py until" in text)
+
+    play(world, scene, folder="src")
 
 
 def test_words_and_tasks_by_their_keys(world: World) -> None:

@@ -101,9 +101,7 @@ def test_a_freeze_refuses_every_edit_in_every_worktree_until_the_thaw(world: Wor
 
 def test_a_freeze_from_a_subdirectory_is_of_everything(world: World) -> None:
     alice = world.agent("alice")
-    session = operator_at(world)
-    session.runtime._cwd = str(world.root / "src")
-    person = Operator(session)
+    person = Operator(operator_at(world, "src"))
     person.freeze()
     assert not alice.may_edit("README")
     person.close()
