@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 FOREIGN = ("AGENT_SYNC", "CLAUDE", "CODEX", "GEMINI", "OPENCODE", "COPILOT", "CURSOR", "AI_AGENT", "GIT_")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Whoever is done takes from those who are not: some tests take a minute, and no worker should be last with them."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No variable of a client that happens to run the tests, and a home of the test's own."""

@@ -192,6 +192,7 @@ def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> Non
         (["append", "log.txt", "--content", "x"], 0),
         *((["create-task", "T"], 0), (["tasks"], 0), (["claim-next"], 0), (["complete-task", "T"], 4)),
         *((["decision", "T"], 0), (["decisions"], 0), (["log"], 0), (["log", "x"], 0), (["history", "held.py"], 0)),
+        (["watch", "--since", "0", "--timeout", "0"], 0),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

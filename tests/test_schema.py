@@ -669,7 +669,9 @@ def test_the_line_that_the_gate_writes_is_an_activity_line(world: World) -> None
     gate = world.root / ".claude/hooks/agent-sync"
     gate.parent.mkdir()
     shutil.copy(TOP / "hooks/gate", gate)
-    payload = json.dumps({"session_id": "s", "tool_input": {"file_path": f"{world.root}/src/app.py"}})
+    payload = json.dumps(
+        {"session_id": "s", "tool_name": "Edit", "tool_input": {"file_path": f"{world.root}/src/app.py"}}
+    )
     done = subprocess.run(
         ["sh", gate, "post-tool-use"], input=payload, env={"AGENT_SYNC_ID": "me"}, capture_output=True, text=True
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -70,7 +71,7 @@ def parse(
     return Call(
         event=event or "",
         session=text(payload.get("session_id")) or text(payload.get("sessionId")),
-        cwd=cwd if cwd and cwd.startswith("/") else None,
+        cwd=cwd if cwd and os.path.isabs(cwd) else None,
         writes=(path,) if path else (),
         command=text(given.get("command")) if tool in shells else None,
         stop_hook_active=payload.get("stop_hook_active") is True,

@@ -11,6 +11,7 @@ Written from its documentation (cursor.com/docs/hooks); it has never been run he
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -86,7 +87,7 @@ def parse(event: str | None, payload: dict[str, Any]) -> Call:
 
 def _first_root(roots: Any) -> str | None:
     first = call.text(roots[0]) if isinstance(roots, list) and roots else None
-    return first if first and first.startswith("/") else None
+    return first if first and os.path.isabs(first) else None
 
 
 def deny(reason: str) -> dict[str, Any]:

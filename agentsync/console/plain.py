@@ -10,13 +10,15 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from agentsync.console.commands import help_text, obey, words_of
 from agentsync.console.steering import Operator
 from agentsync.errors import AgentSyncError, UsageError, explained
 from agentsync.ops import survey
 from agentsync.ops.operator import open_operator
+from agentsync.render import payload
+from agentsync.render.feed import Feed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,8 +54,13 @@ class Voice(Protocol):
         """Words of others among them."""
         ...
 
-    def event(self, event: Event) -> None:
-        """One event."""
+    @property
+    def colour(self) -> bool:
+        """Whether it may be coloured."""
+        ...
+
+    def write(self, document: bytes) -> None:
+        """JSON that is made already."""
         ...
 
     def problem(self, error: AgentSyncError) -> None:
@@ -67,6 +74,7 @@ class Plain:
     def __init__(self, voice: Voice) -> None:
         self._voice = voice
         self._operator = Operator(open_operator(voice.runtime))
+        self._feed_lines = Feed(relative=True, colour=voice.colour)
         self._out = threading.Lock()
         self._told = 0
         self._news = threading.Condition()
@@ -135,9 +143,10 @@ class Plain:
 
     def _tell(self, event: Event) -> None:
         if self._voice.json:
-            _print(event)
+            self._voice.write(payload.line(event))
         else:
-            self._voice.event(event)
+            self._voice.board([self._feed_lines.line(event, self._voice.runtime.now())])
+            sys.stdout.flush()
 
     def _wait(self) -> None:
         """Until the feed has told all that has happened by now."""
@@ -169,9 +178,7 @@ class Plain:
     def _complain(self, error: AgentSyncError) -> None:
         with self._out:
             if self._voice.json:
-                from agentsync.render.payload import error as payload
-
-                _print(payload(error))
+                self._voice.write(payload.line(payload.error(error)))
             else:
                 self._voice.problem(error)
                 sys.stderr.flush()
@@ -188,7 +195,7 @@ class Plain:
                 done = obey(self._operator, words)
                 if self._voice.json:
                     with self._out:
-                        _print(done.record)
+                        self._voice.write(payload.line(done.record))
                 elif self._voice.is_terminal:
                     self._say(done.sentence)
                 else:
@@ -202,9 +209,7 @@ class Plain:
         board = overview(self._operator.session)
         with self._out:
             if self._voice.json:
-                from agentsync.render.payload import overview as payload
-
-                _print(payload(board))
+                self._voice.write(payload.line(payload.overview(board)))
             else:
                 from agentsync.render.status import table
 
@@ -218,9 +223,7 @@ class Plain:
         found = mail.inbox(session)
         with self._out:
             if self._voice.json:
-                from agentsync.render.payload import mine
-
-                _print([mine(message, session.me.id) for message in found])
+                self._voice.write(payload.line([payload.mine(message, session.me.id) for message in found]))
             elif found:
                 from agentsync.render.messages import listing
 
@@ -230,16 +233,6 @@ class Plain:
             sys.stdout.flush()
         for message in found:
             self._operator.read(message.id)
-
-
-def _print(value: Any) -> None:
-    """One line of JSON."""
-    import msgspec
-
-    from agentsync.core.visible import plain_json
-
-    # Records inside of events are as they are on disk, with line ends.
-    print(plain_json(msgspec.json.format(msgspec.json.encode(value), indent=-1)).decode(), flush=True)
 
 
 def _stop(number: int, _frame: object) -> NoReturn:

@@ -185,7 +185,7 @@ def _speed(session: Session) -> Finding:
         with open(f"{state}/locks/a.py.json", "w", encoding="ascii") as file:
             file.write('{\n  "holder": "me",\n}\n')
         gate = shutil.copy(_gate(session), f"{top}/.claude/hooks/agent-sync")
-        given = {"session_id": "", "tool_input": {"file_path": f"{top}/a.py"}}
+        given = {"session_id": "", "tool_name": "Edit", "tool_input": {"file_path": f"{top}/a.py"}}
         payload = json.dumps(given).encode()
         times: dict[str, list[float]] = {gate: [], "sh": []}
         for _ in range(SPEED_RUNS):

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from agentsync.errors import AgentSyncError
-from agentsync.ops import answering, care, commands
+from agentsync.ops import answering, care, commands, git_hooks
 from agentsync.ops.findings import Finding
 from agentsync.store import inspect
 from agentsync.store.locate import lost_tree
@@ -25,8 +25,8 @@ def examine(session: Session) -> list[Finding]:
     """Look at everything. Changes nothing but short-lived files in `tmp/`."""
     findings = list(_location(session))
     if findings[0].level == "problem" or not session.store.exists():
-        return [*findings, *answering.hooks(session)]
-    for check in (_records, _transactions, _disk, _clock, _failures, _extras, answering.hooks):
+        return [*findings, *answering.hooks(session), *git_hooks.findings(session)]
+    for check in (_records, _transactions, _disk, _clock, _failures, _extras, answering.hooks, git_hooks.findings):
         try:
             findings += check(session)
         except OSError as error:

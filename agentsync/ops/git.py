@@ -73,6 +73,8 @@ def ask(
         done = subprocess.run(command, cwd=cwd, env=quiet, input=stdin, capture_output=True, check=False)
     except FileNotFoundError as error:
         raise GitError(f"git cannot be started: {error}", "install git, or mend the PATH") from None
+    except ValueError:  # half a character, or a NUL
+        raise GitError("git cannot be asked about a name that no program can be given", "type another name") from None
     if done.returncode not in ok:
         said = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")[:_SHOWN]
         verb = next((word for word in arguments if not word.startswith("-")), "")

@@ -19,8 +19,11 @@ from msgspec import Struct
 
 from agentsync.errors import AgentSyncError
 from agentsync.ops import care, git, shipped
+from agentsync.ops.findings import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from agentsync.ops.session import Session
 
 EVENTS = ("pre-commit", "pre-merge-commit", "post-commit", "post-merge", "pre-push")
@@ -139,6 +142,29 @@ def installed(session: Session) -> tuple[str, ...]:
     except AgentSyncError:
         return ()
     return tuple(event for event in EVENTS if _ours_at(directory, event))
+
+
+def findings(session: Session) -> Iterator[Finding]:
+    """What `doctor` says of them."""
+    try:
+        directory = hooks_directory(session)
+    except AgentSyncError:
+        return  # no repository
+    ours = {event: found for event in EVENTS if (found := _ours_at(directory, event))}
+    if not ours:
+        yield Finding(check="git hooks", level="ok", message="none, commits are not checked: agent-sync install --git")
+        return
+    text = _sealed(shipped.read("hooks/git-hook"), _was_made(directory))
+    wrong = [event for event in EVENTS if event not in ours]
+    for event, path in ours.items():
+        there = _look(path) or b""
+        if not os.access(path, os.X_OK) or (there != text and _is_sealed(there)):
+            wrong.append(event)
+    if wrong:
+        message = f"{', '.join(wrong)} in {directory}: missing, of another version, or not executable"
+        yield Finding(check="git hooks", level="problem", message=message, fix="agent-sync install --git")
+    else:
+        yield Finding(check="git hooks", level="ok", message=f"{', '.join(EVENTS)} in {directory}")
 
 
 def hooks_directory(session: Session) -> str:

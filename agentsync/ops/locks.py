@@ -87,9 +87,13 @@ def lock(
         task=task,
         all_worktrees=config.worktrees == "deny",
     )
-    if wait is None:
-        return take(session, request)
-    return take_in_turn(session, request, wait, priority)
+    decision = take(session, request) if wait is None else take_in_turn(session, request, wait, priority)
+    if isinstance(decision, Conflict) and decision.blocked:
+        from agentsync.store import refusals
+
+        files, now = session.store.files, session.runtime.now()
+        refusals.append_blocked(files, now, session.me.id, "lock", decision.blocked)
+    return decision
 
 
 def take(session: Session, request: Request) -> Granted | Conflict:

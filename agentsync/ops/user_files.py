@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from agentsync.errors import AgentSyncError
+from agentsync.errors import AgentSyncError, UsageError
 
 if TYPE_CHECKING:
     from agentsync.runtime import Runtime
@@ -77,6 +77,33 @@ def write(path: str, data: bytes | None, mode: int | None) -> None:
         if os.path.exists(temp):
             os.unlink(temp)
         raise
+
+
+def replace(runtime: Runtime, path: str, data: bytes, mode: int | None = None) -> str:
+    """Replace a file that a person named by what was made for it, in one step: nobody ever reads half of it.
+
+    Args:
+        runtime: The machine.
+        path: Absolute, or relative to the working directory.
+        data: What it holds then.
+        mode: Its permissions; None = those it has, or those of any file.
+
+    Returns:
+        The absolute path.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    real = os.path.join(runtime.cwd, path)
+    try:
+        if os.path.exists(real) and not os.path.isfile(real):
+            raise ValueError("it is no regular file")  # a device or a pipe would be gone
+        write(real, data, mode)
+        clear_left_overs(runtime, real)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{path[:200]!r} cannot be written: {why}", "name another file") from None
+    return real
 
 
 def clear_left_overs(runtime: Runtime, *paths: str) -> None:

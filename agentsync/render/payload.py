@@ -34,6 +34,11 @@ def dump(value: object) -> str:
         return json.dumps(msgspec.to_builtins(value), indent=2)
 
 
+def line(value: object) -> bytes:
+    """One line of NDJSON: events keep the layout of the records in them, which has line ends."""
+    return plain_json(msgspec.json.format(msgspec.json.encode(value), indent=-1)) + b"\n"
+
+
 def agent(presence: Presence) -> Any:
     """An agent's record with its present status and heartbeat."""
     return replace(presence.agent, status=visible_status(presence))

@@ -1,8 +1,8 @@
 """The parse tree: tree-sitter's, within bounds.
 
 The parser is an extra (`agentsync[shell]`), imported here only, in the function that needs it. Its time has no bound of
-its own, so it is stopped after `CPU_LIMIT` seconds. What it cannot be stopped at is not parsed at all: a text with a NUL,
-which no shell can be given, and more than `MAX_PIPES` pipes (32,000 in a row took it 37 seconds, without asking).
+its own, so it is stopped after `CPU_LIMIT` seconds. What it cannot be stopped at is not parsed at all: a text with a
+NUL, which no shell can be given, and more than `MAX_PIPES` pipes (32,000 in a row took it 37 seconds, without asking).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CPU_LIMIT = 0.25
 """Seconds of processor time; 64 kB of ordinary commands take 0.08."""
 
 MAX_PIPES = 2000
-"""How many `|` a text may have; the end of a pipeline of that many takes 0.1 seconds, and four times as long if twice."""
+"""How many `|` a text may have: the end of a pipeline of that many takes 0.1 seconds, of twice as many 0.4."""
 
 MENDS = 8
 """How often a text is parsed again because the grammar lost the end of a line."""

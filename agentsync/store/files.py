@@ -228,6 +228,14 @@ class Files:
         with _Closing(os.open(path, _APPEND, 0o600), path) as fd:
             os.write(fd, line)
 
+    def append_bounded(self, key: str, line: bytes, cap: int) -> None:
+        """The same for a file that may lose its older half: it is cut when it has more than `cap` bytes."""
+        status = self.status(key)
+        if status is not None and status.st_size > cap and (content := self.read(key, 2 * cap)) is not None:
+            newer = content.data[len(content.data) // 2 :].partition(b"\n")[2]
+            self.replace(self.write_temp(newer, sync=False), key)
+        self.append(key, line)
+
     def disk_time(self) -> float:
         """The time by the file system's own clock, in seconds since the epoch: a file made just now tells it."""
         probe = self.write_temp(b"", sync=False)

@@ -68,6 +68,11 @@ class Transaction:
         assert self._store._format is not None
         return Stamp(self._now, self._store._head + 1, self._store._format.store)
 
+    def go_on_from(self, revision: int) -> None:
+        """Let the first commit of a store that has none follow this revision, whose events it takes over."""
+        assert self._store._head == 0, "this store has revisions of its own"
+        self._store._head = revision
+
     def commit(
         self,
         verb: str,

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import shlex
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,6 +77,10 @@ WRITING: dict[str, tuple[Case, ...]] = {
     ),
     "request": (Case("request src/app.py --message please", "alice: lock src/app.py"),),
     "refuse": (Case("refuse m-4 --reason 'not yet'", ASKED),),
+    "run": (
+        Case("run --lock src/app.py -- true"),
+        Case("run --lock src/app.py -- true", "bob: lock src/app.py --shared"),
+    ),
     "append": (Case("append notes.txt --content 'a line'"),),
     "create-task": (Case("create-task Logout --depends-on Login --priority 3", TASK),),
     "edit-task": (Case("edit-task Login --title 'Log in' --file docs/a.md", TASK),),
@@ -117,6 +122,9 @@ READING = {
     "decisions": "decisions",
     "history": "history src/app.py",
     "doctor": "doctor",
+    "metrics": "metrics",
+    "export": "export --output board.ndjson",
+    "watch": "watch --since 0 --timeout 0",
 }
 """What never does: nothing that could be killed."""
 
@@ -128,8 +136,8 @@ ELSEWHERE = {
     "hook": "the events, below",
     "conflicts": "merges beside the board, and only reads it",
     "completion": "prints a script",
-    "run": "`lock`, a process, `unlock`: the two are killed here",
-    "git-hook": "needs git's own state around it; what it does to the board is an unlock, which is killed here",
+    "import": "killed at every call in tests/ops/test_transfer.py, and run again",
+    "git-hook": "below",
     "console": "the operations of the verbs above; what it takes by force is killed in tests/console",
     "mcp": "a server, whose tools are the operations of the verbs above",
 }
@@ -157,9 +165,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 class SameIds(ManualRuntime):
-    """Who types the same gets the same short id, so that two runs can be compared."""
+    """Who types the same gets the same short id and process, so that two runs can be compared."""
 
     typed = ""
+    pid = 4711
 
     def random_id(self, length: int) -> str:
         return hashlib.sha256(self.typed.encode()).hexdigest()[:4] if length == 4 else super().random_id(length)
@@ -224,6 +233,19 @@ def test_a_command_that_is_killed_was_done_or_never_typed(verb: str, case: Case,
     by_bob = [event for event in history(world.state) if event.actor == "bob"]
     assert content(world.state) != before
     assert by_bob, "it left no event"
+
+
+def test_a_git_hook_that_is_killed_released_what_was_committed_or_nothing(world: World) -> None:
+    (world.root / "src").mkdir()
+    (world.root / "src/app.py").write_text("new\n")
+    git = ("git", "-C", str(world.root), "-c", "user.name=Bob", "-c", "user.email=bob@example.com")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-qm", "all")):
+        subprocess.run((*git, *words), check=True)
+    tell(world, Case("", "bob: lock src/app.py docs/ @db\nalice: lock held.txt"))
+    done = kill_everywhere(world, lambda: types(world, "bob", "git-hook post-commit"), only_changing=not LONG)
+    assert done.kills >= 3
+    left = {held.lock.path for held in somebody(world, "reader").session.store.state().locks() if held.live}
+    assert left == {"docs/", "@db", "held.txt", "a-file-of-the-next-writer"}
 
 
 @pytest.mark.parametrize("verb", READING)

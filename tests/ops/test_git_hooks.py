@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -320,3 +321,25 @@ def test_shellcheck_has_nothing_to_say() -> None:
     hook = Path(__file__).parents[2] / "hooks/git-hook"
     done = subprocess.run([BIN / "shellcheck", "--shell=sh", hook], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_doctor_says_which_of_them_are_there_and_mends_with_an_installation(shop: Shop) -> None:
+    def level() -> str:
+        findings = shop.agent("a").does("doctor", "--json")
+        (found,) = [one for one in json.loads(findings.out)["findings"] if one["check"] == "git hooks"]
+        return str(found["level"])
+
+    assert "install --git" in shop.agent("a").does("doctor").out
+    assert level() == "ok"
+    shop.hooked()
+    assert level() == "ok"
+    hook = shop.root / ".git/hooks/pre-push"
+    for damage in (hook.unlink, lambda: hook.chmod(0o600)):
+        damage()
+        assert level() == "problem"
+        if hook.exists():
+            hook.unlink()
+        shop.hooked()
+        assert level() == "ok"
+    (shop.root / ".git/hooks/pre-commit").write_text((shop.root / ".git/hooks/pre-commit").read_text() + "echo mine\n")
+    assert level() == "ok", "what the user has added is his"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import ntpath
+import os
 import shlex
 import shutil
 import subprocess
@@ -113,3 +115,11 @@ def test_doctor_has_it_answer(world: World, alice: Player) -> None:
     found = {finding.check: finding for finding in doctor.examine(alice.session)}
     assert found["hooks"].level == "ok", found["hooks"]
     assert "speed" not in found, "there is no gate to measure"
+
+
+def test_a_drive_is_a_place_where_there_are_drives(monkeypatch: pytest.MonkeyPatch) -> None:
+    payload = {"hook_event_name": "PreToolUse", "session_id": "s", "cwd": "C:\\repo"}
+    assert claude.parse(None, payload).cwd is None
+    monkeypatch.setattr(os, "path", ntpath)
+    assert claude.parse(None, payload).cwd == "C:\\repo"
+    assert claude.parse(None, {**payload, "cwd": "repo"}).cwd is None

@@ -162,7 +162,7 @@ def test_inside_a_shell_of_another_client_it_is_still_itself(sessions: Make, cli
     assert (world.repo / "other.txt").read_text() == "other\n"
 
 
-@pytest.mark.parametrize("name", ["it's a $HOME", "ünïcödé"])
+@pytest.mark.parametrize("name", ["it's a $HOME, ünïcödé"])
 def test_any_repository_path_works(sessions: Make, client: str, name: str) -> None:
     world, model = sessions(name, clients=(client,)), DRIVERS[client]
     world.command("lock", "other.txt", "--reason", "hands off")
