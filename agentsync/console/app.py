@@ -61,7 +61,10 @@ class Console(Deeds, Moves):
         for name in ("SIGTERM", "SIGHUP"):
             number = getattr(signal, name, None)
             if number is not None:
-                loop.add_signal_handler(number, self.exit, 128 + number)
+                try:
+                    loop.add_signal_handler(number, self.exit, 128 + number)
+                except NotImplementedError:
+                    pass  # Windows: the process just ends, and what it holds binds nobody
         self.live.look()
         self.live.start()
 

@@ -110,13 +110,17 @@ LOOKING = {
 
 
 def words_of(line: str) -> list[str]:
-    """Words as a shell has them; without a quotation mark, an apostrophe is one."""
+    """Words as a shell has them; without a quotation mark, an apostrophe is one.
+
+    Raises:
+        UsageError: A quotation mark is not closed.
+    """
     try:
         return shlex.split(line)
-    except ValueError:
-        if '"' in line or line.count("'") % 2 == 0:
-            raise
-        return line.split()
+    except ValueError as error:
+        if '"' not in line and line.count("'") % 2:
+            return line.split()
+        raise UsageError(f"this cannot be read: {error}", "close the quotes") from None
 
 
 def obey(me: Operator, words: list[str]) -> Done:

@@ -10,18 +10,19 @@ import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from agentsync.console.commands import help_text, obey, words_of
 from agentsync.console.steering import Operator
-from agentsync.errors import AgentSyncError, UsageError, explained
+from agentsync.errors import AgentSyncError, explained
 from agentsync.ops import survey
 from agentsync.ops.operator import open_operator
 from agentsync.render import payload
 from agentsync.render.feed import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from agentsync.core.records import Event
     from agentsync.runtime import Runtime
@@ -109,28 +110,34 @@ class Plain:
 
     # ------------------------------------------------------------ saying
     def _greet(self, latest: Sequence[Event]) -> None:
-        with self._out:
+        with self._speaking():
             for event in latest:
                 self._tell(event)
         if not self._voice.json:
             self._say(f"You are the operator of {self._operator.session.place.base}. help shows what you can type.")
         self._prompt()
 
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """One at a time, over the prompt if it stands there."""
+        with self._out:
+            if self._voice.is_terminal and not self._voice.json:
+                print(f"\r{' ' * len(PROMPT)}\r", end="")
+            yield
+            sys.stdout.flush()
+
     def _prompt(self) -> None:
         if self._voice.is_terminal and not self._voice.json:
             print(PROMPT, end="", flush=True)
 
     def _say(self, text: str) -> None:
-        with self._out:
+        with self._speaking():
             self._voice.say(text)
-            sys.stdout.flush()
 
     def _feed(self, events: Iterable[Event]) -> None:
         try:
             for event in events:
-                with self._out:
-                    if self._voice.is_terminal and not self._voice.json:
-                        print("\r", end="")  # over the prompt
+                with self._speaking():
                     self._tell(event)
                     self._prompt()
                 with self._news:
@@ -146,7 +153,6 @@ class Plain:
             self._voice.write(payload.line(event))
         else:
             self._voice.board([self._feed_lines.line(event, self._voice.runtime.now())])
-            sys.stdout.flush()
 
     def _wait(self) -> None:
         """Until the feed has told all that has happened by now."""
@@ -160,13 +166,10 @@ class Plain:
         """Do what a line says; False when it says to end."""
         try:
             words = words_of(line)
-            if not words:
-                return True
-            if words[0] in ("quit", "exit"):
+            if words and words[0] in ("quit", "exit"):
                 return False
-            self._answer(words)
-        except ValueError as error:
-            self._complain(UsageError(f"this cannot be read: {error}", "close the quotes"))
+            if words:
+                self._answer(words)
         except AgentSyncError as error:
             self._complain(error)
         except BrokenPipeError:
@@ -176,7 +179,7 @@ class Plain:
         return True
 
     def _complain(self, error: AgentSyncError) -> None:
-        with self._out:
+        with self._speaking():
             if self._voice.json:
                 self._voice.write(payload.line(payload.error(error)))
             else:
@@ -193,35 +196,30 @@ class Plain:
                 self._msgs()
             case _:
                 done = obey(self._operator, words)
-                if self._voice.json:
-                    with self._out:
+                with self._speaking():
+                    if self._voice.json:
                         self._voice.write(payload.line(done.record))
-                elif self._voice.is_terminal:
-                    self._say(done.sentence)
-                else:
-                    with self._out:
+                    else:
                         self._voice.board([done.sentence])
-                        sys.stdout.flush()
 
     def _status(self) -> None:
         from agentsync.ops.status import overview
 
         board = overview(self._operator.session)
-        with self._out:
+        with self._speaking():
             if self._voice.json:
                 self._voice.write(payload.line(payload.overview(board)))
             else:
                 from agentsync.render.status import table
 
-                self._voice.board(table(board, self._voice.runtime.now(), colour=False))
-            sys.stdout.flush()
+                self._voice.board(table(board, self._voice.runtime.now(), colour=self._voice.colour))
 
     def _msgs(self) -> None:
         from agentsync.ops import mail
 
         session = self._operator.session
         found = mail.inbox(session)
-        with self._out:
+        with self._speaking():
             if self._voice.json:
                 self._voice.write(payload.line([payload.mine(message, session.me.id) for message in found]))
             elif found:
@@ -230,7 +228,6 @@ class Plain:
                 self._voice.board(listing(found, session.me.id, self._voice.runtime.now(), "agent-sync log"))
             else:
                 self._voice.say("no new messages")
-            sys.stdout.flush()
         for message in found:
             self._operator.read(message.id)
 
