@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.errors import AgentSyncError, MissingExtraError
+from agentsync.errors import AgentSyncError
 
 if TYPE_CHECKING:
     import argparse
@@ -28,21 +28,6 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 
 
 def _console(context: Context, options: argparse.Namespace) -> int:
-    from importlib.util import find_spec
-
-    plain = options.plain or context.json
-    if not plain and find_spec("textual") is None:
-        raise MissingExtraError(
-            "the console needs Textual: pip install 'agentsync[tui]'",
-            "agent-sync console --plain does the same line by line, without it",
-        )
-    if not plain and not (context.runtime.is_terminal(0) and context.is_terminal and _can_paint(context)):
-        context.warn("this is no terminal that can show a screen, so: console --plain")
-        plain = True
     if context.start_console is None:
         raise AgentSyncError("the console cannot be started from here")
-    return context.start_console(context, plain, options.theme)
-
-
-def _can_paint(context: Context) -> bool:
-    return context.runtime.env.get("TERM") not in (None, "", "dumb")
+    return context.start_console(context, options.plain or context.json, options.theme)

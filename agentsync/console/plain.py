@@ -64,6 +64,10 @@ class Voice(Protocol):
         """JSON that is made already."""
         ...
 
+    def warn(self, text: str) -> None:
+        """Something on the side."""
+        ...
+
     def problem(self, error: AgentSyncError) -> None:
         """What went wrong."""
         ...

@@ -261,7 +261,7 @@ def test_without_textual_the_error_says_what_to_install_and_what_works_without(p
     said = person.runs(sys.executable, "-P", "-c", script, "console")
     assert said.code == 1
     assert said.err.splitlines() == [
-        "agent-sync: the console needs Textual: pip install 'agentsync[tui]'",
+        "agent-sync: the console needs Textual 8: pip install 'agentsync[tui]'",
         "  agent-sync console --plain does the same line by line, without it",
     ]
     said = person.runs(sys.executable, "-P", "-c", script, "console", "--plain", stdin="help\n")
