@@ -68,9 +68,8 @@ class Rows(Toned, ScrollView, can_focus=True):
         self._fit()
         at = self._cursor if same else 0
         if same and before is not None and not (at < len(rows) and rows[at].key == before.key):
-            # New rows at the top push a cursor that stands there only when it was moved away from the top.
             found = next((i for i, row in enumerate(rows) if row.key == before.key), None)
-            at = at if found is None or at == 0 else found
+            at = at if found is None or (view.flows and at == 0) else found
         self._cursor = max(min(at, len(rows) - 1), 0)
         self.virtual_size = Size(self.size.width, len(rows) + 1)
         if not same:

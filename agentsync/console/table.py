@@ -90,6 +90,8 @@ class View(NamedTuple):
     """All of it in a few words."""
     agent: Callable[[Any], str | None]
     """The id of the agent that a thing is about."""
+    flows: bool = False
+    """Whether new things come at the top, and a cursor that stands there stays there."""
 
 
 class Choice(NamedTuple):

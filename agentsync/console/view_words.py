@@ -149,4 +149,5 @@ FEED = View(
     "Nothing has happened yet.",
     lambda _, events: f"since {events[0].at:%Y-%m-%d %H:%M} UTC" if events else "",
     lambda e: e.actor,
+    flows=True,
 )

@@ -140,6 +140,27 @@ def test_a_filter_an_order_and_the_way_back(world: World) -> None:
     play(world, scene)
 
 
+def test_the_selection_stays_on_its_thing_whatever_comes_before_it(world: World) -> None:
+    alice = world.agent("alice")
+    alice.locks("m.py")
+
+    async def scene(console: Console, pilot: Pilot[int]) -> None:
+        await pilot.press("2")
+        alice.locks("a.py", "z.py")
+        await until(pilot, console, lambda text: "2 Locks 3" in text)
+        assert console.rows.selected is not None
+        assert console.rows.selected.item.held.lock.path == "m.py"
+        alice.unlocks("m.py")
+        await until(pilot, console, lambda text: "2 Locks 2" in text)
+        assert console.rows.selected.item.held.lock.path == "z.py", "what stands in its place"
+        await pilot.press("6")
+        alice.locks("b.py")
+        await until(pilot, console, lambda text: "locked b.py" in text)
+        assert console.rows.selected.item.summary.endswith("locked b.py"), "the feed flows past a cursor at its top"
+
+    play(world, scene)
+
+
 def test_what_hurts_is_done_only_when_it_is_meant(world: World) -> None:
     alice = world.agent("alice")
     alice.registers("backend")
