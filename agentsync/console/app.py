@@ -16,7 +16,7 @@ from agentsync.console import views
 from agentsync.console.deeds import KEYS, Deeds
 from agentsync.console.live import KEPT, Live
 from agentsync.console.moves import Moves
-from agentsync.console.table import cells, chosen
+from agentsync.console.table import Choice, cells, chosen
 from agentsync.console.views import VIEWS
 from agentsync.errors import AgentSyncError
 from agentsync.ops.operator import open_operator
@@ -103,9 +103,17 @@ class Console(Deeds, Moves):
         empty = f"nothing has {escape(choice.filter, 40)!r} in it; Esc shows all" if everything else view.empty
         self.rows.show(view, rows, choice, self.seen.now, empty)
         self.feed.show([self._line(event) for event in self.happened[-FEED_LINES:]])
+        self._draw_beside()
         self._draw_top()
         self._draw_tabs()
         self.draw_foot()
+
+    def _draw_beside(self) -> None:
+        """The agents, or beside themselves what they work on."""
+        view = views.TASKS if self.view is views.AGENTS else views.AGENTS
+        rows = self.tables.get(view.name, [])
+        self.beside.styles.height = min(len(rows) + 1, max(self.size.height // 4, 4)) + 1
+        self.beside.show(view, rows, Choice(), self.seen.now, view.empty)
 
     def _line(self, event: Event) -> Line:
         age = span(self.seen.now - event.at)

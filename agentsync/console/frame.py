@@ -67,13 +67,15 @@ class Frame(App[int]):
         self.top = Bar(id="top")
         self.tabs = Bar(left_first=True, id="tabs")
         self.rows = Rows(id="rows")
+        self.beside = Rows(passive=True, id="beside")
+        """Where there is room: what one wants to see besides."""
         self.story = Lines(id="story")
         self.feed = Lines(cut=True, at_end=True, id="feed")
         self.foot = Bar(id="foot")
-        self.feed.can_focus = False
+        self.feed.can_focus = self.beside.can_focus = False
         yield self.top
         yield self.tabs
-        yield Container(self.rows, self.story, id="main")
+        yield Container(Container(self.rows, self.beside, id="left"), self.story, id="main")
         yield self.feed
         yield self.foot
 

@@ -70,7 +70,9 @@ CSS = """
 #top { background: $panel; }
 #tabs { background: $background; }
 #main { height: 1fr; layout: vertical; }
+#left { height: 1fr; layout: vertical; }
 #rows { height: 1fr; background: $background; }
+#beside { display: none; height: auto; background: $background; border-top: solid $panel; }
 #story { display: none; height: 1fr; padding: 0 0 0 1; background: $surface; border-top: solid $panel; }
 #story:focus { border-top: solid $primary; }
 #feed { height: 6; background: $background; border-top: solid $panel; padding: 0 0 0 1; scrollbar-size-vertical: 0; }
@@ -82,7 +84,8 @@ Screen.story #feed { display: none; }
 Screen.feed #feed { display: none; }
 Screen.filter #foot { display: none; }
 Screen.-wide #main { layout: horizontal; }
-Screen.-wide #rows { width: 3fr; height: 100%; }
+Screen.-wide #left { width: 3fr; height: 100%; }
+Screen.-wide.-tall #beside { display: block; }
 Screen.-wide #story { display: block; width: 2fr; height: 100%; border-top: none; border-left: solid $panel; }
 Screen.-wide #story:focus { border-top: none; border-left: solid $primary; }
 Screen.-wide.alone #story { display: none; }

@@ -45,8 +45,15 @@ class Rows(Toned, ScrollView, can_focus=True):
             self.moved = moved
             """Whether it is another thing."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, passive: bool = False, **options: Any) -> None:
+        """Make one.
+
+        Args:
+            passive: Whether it is only to be looked at: nothing in it is selected.
+            options: Those of a widget.
+        """
         super().__init__(**options)
+        self.passive = passive
         self.view: View | None = None
         self._rows: Sequence[Row] = ()
         self._cursor = 0
@@ -78,7 +85,8 @@ class Rows(Toned, ScrollView, can_focus=True):
             self._reveal()
         self.refresh()
         after = self.selected
-        self.post_message(self.Selected(not same or before is None or after is None or before.key != after.key))
+        if not self.passive:
+            self.post_message(self.Selected(not same or before is None or after is None or before.key != after.key))
 
     def on_resize(self) -> None:
         """Other widths."""
@@ -116,7 +124,7 @@ class Rows(Toned, ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Select what was clicked."""
-        if event.y >= 1:
+        if event.y >= 1 and not self.passive:
             self.action_move(round(self.scroll_offset.y) + event.y - 1 - self._cursor)
 
     def render_line(self, y: int) -> Strip:
@@ -134,9 +142,10 @@ class Rows(Toned, ScrollView, can_focus=True):
             return self.strip([("dim", f"  {text}")], base).adjust_cell_length(width, base)
         if index >= len(self._rows):
             return Strip.blank(width, base)
-        if index == self._cursor:
+        under_cursor = index == self._cursor and not self.passive
+        if under_cursor:
             base += self.app.tones["cursor" if self.has_focus else "blurred"]  # type: ignore[attr-defined]
-        said = self._row(view, self._rows[index], index == self._cursor, self._now)
+        said = self._row(view, self._rows[index], under_cursor, self._now)
         return self.strip(said, base).adjust_cell_length(width, base)
 
     def _header(self, view: View) -> Iterator[Line]:
