@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,8 @@ class Terminal:
         self.shop = shop
         person = shop.agent("", TERM="xterm-256color", LC_ALL="C.UTF-8", **env)
         self.env = person.env
-        self.socket = str(shop.home / "tmux")
+        self.folder = tempfile.mkdtemp(prefix="tmux-")  # a socket's path has 107 characters at most
+        self.socket = f"{self.folder}/s"
         self.pidfile = shop.home / "console.pid"
         command = shlex.join([sys.executable, "-P", "-m", "agentsync", "console"])
         # `exec` in a subshell whose pid is written first: that is the console's.
@@ -48,6 +50,10 @@ class Terminal:
     @property
     def pid(self) -> int:
         return int(self.pidfile.read_text())
+
+    def close(self) -> None:
+        self.tmux("kill-server")
+        shutil.rmtree(self.folder)
 
     def types(self, *keys: str) -> None:
         self.tmux("send-keys", *keys)
@@ -85,7 +91,7 @@ def opens(shop: Shop) -> Iterator[Callable[..., Terminal]]:
 
     yield open_one
     for terminal in opened:
-        terminal.tmux("kill-server")
+        terminal.close()
 
 
 def test_it_shows_what_is_and_comes_to_be_at_any_size(alice: Committer, opens: Callable[..., Terminal]) -> None:
