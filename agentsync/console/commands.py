@@ -38,11 +38,11 @@ COMMANDS: dict[str, Command] = {
         lambda me, words, flags: me.send(words[0], _text(words[1:]), flags.get("--reply-to")),
     ),
     "directive": Command(
-        "directive WHOM TEXT",
-        "the same, as if each were the only one: it holds the end of a turn",
-        2,
+        'directive [WHOM] "TEXT"',
+        "the same, as if each were the only one: it holds the end of a turn; to all, if WHOM is left out",
+        1,
         (),
-        lambda me, words, _: me.directive(words[0], _text(words[1:])),
+        lambda me, words, _: me.directive(*((words[0], _text(words[1:])) if words[1:] else ("all", words[0]))),
     ),
     "lock": Command(
         "lock PATH [REASON] [--force]",

@@ -86,6 +86,7 @@ def test_all_deeds_by_their_commands(shop: Shop, alice: Committer, person: Commi
         person,
         "send backend don't touch the schema",
         "directive all stop and commit",
+        'directive "and tell me"',
         "lock src/app.py a release",
         "unlock src/app.py",
         "unlock docs/",
@@ -112,7 +113,7 @@ def test_all_deeds_by_their_commands(shop: Shop, alice: Committer, person: Commi
     assert [decision["text"] for decision in board["decisions"]] == ["All times are UTC"]
     assert [(t["title"], t["priority"], t["files"]) for t in board["tasks"]] == [("Fix the login", 3, ["src/db.py"])]
     mail = [message["body"] for message in alice.answers("inbox", "--all") if message["from"] == "operator"]
-    assert mail == ["don't touch the schema", "stop and commit"]
+    assert mail == ["don't touch the schema", "stop and commit", "and tell me"]
     assert board["locks"] == []
 
 
