@@ -137,7 +137,7 @@ class Operator:
 
     def _released(self, holds: Sequence[Hold]) -> Done:
         gone = [lock for hold in holds for lock in hold.locks]
-        for hold in holds:
+        for hold in reversed(holds):  # a later one puts back what it found
             hold.release()
             self._holds.remove(hold)
         return Done(f"unlocked {', '.join(shorten_path(lock.path) for lock in gone)}", gone)
@@ -229,7 +229,7 @@ class Operator:
         """
         failed = []
         with self._turn:
-            for hold in self._holds:
+            for hold in reversed(self._holds):
                 try:
                     hold.release()
                 except (AgentSyncError, OSError) as error:

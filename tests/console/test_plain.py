@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from repos import Committer, Shop
+
+from agentsync.console.commands import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,6 +166,24 @@ def test_what_cannot_be_done_is_said_and_the_next_line_is_read(alice: Committer,
     assert "'task' is no command" in err
     assert "Traceback" not in err
     assert "nothing was frozen" in out
+
+
+WORDS = (
+    *("all", "x", "--force", "--file", "--priority", "3", "-1", "--reply-to", "m-1", "d-1", "--supersedes", "../.."),
+    *("/etc/passwd", "src/**", "[", "*" * 50, "@db", "@", "\x1b[31m", "\u202e", "é" * 300, "'", '"a b"', "t-", "{a,b}"),
+    *("~", "\x00", "a\\", "--", "[bold]x[/]", "9" * 30, "src/app.py", "."),
+)
+
+
+def test_any_words_in_any_place_are_done_or_refused_and_nothing_stays_held(shop: Shop, person: Committer) -> None:
+    dice = random.Random(5)
+    lines = [" ".join([dice.choice([*COMMANDS]), *dice.choices(WORDS, k=dice.randint(0, 4))]) for _ in range(200)]
+    out, err = types(person, *lines)
+    assert "Traceback" not in err
+    assert "internal error" not in err
+    assert "\x1b" not in out + err
+    assert shop.locks() == {}
+    assert person.answers("status")["agents"] == []
 
 
 def test_in_json_every_line_is_a_record_or_an_error(alice: Committer, person: Committer) -> None:

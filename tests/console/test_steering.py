@@ -57,6 +57,19 @@ def test_a_lock_lasts_until_it_is_unlocked_or_the_console_ends(world: World) -> 
     assert not alice.is_refused("docs/a.md")
 
 
+def test_what_was_locked_twice_is_given_back_once(world: World) -> None:
+    person, alice = Operator(operator_at(world)), world.agent("alice")
+    for path in ("src/app.py", "docs/"):
+        person.lock(path)
+        world.clock.advance(seconds=1)
+        person.lock(path, force=True)
+    person.unlock("src/app.py")
+    assert alice.holds() == []
+    assert not alice.is_refused("src/app.py")
+    person.close()
+    assert [held.lock.holder for held in person.session.store.state().locks()] == ["alice"]
+
+
 def test_a_console_that_was_killed_holds_nothing(world: World) -> None:
     person, alice = Operator(operator_at(world)), world.agent("alice")
     person.lock("src/app.py")
