@@ -12,6 +12,7 @@ from agentsync.cli import (
     agents,
     care,
     completion,
+    console,
     feed,
     git,
     locks,
@@ -145,6 +146,7 @@ def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
 
     for noun in (
         overview,
+        console,
         locks,
         waiting,
         tasks,
