@@ -1,4 +1,4 @@
-"""`doctor`, `gc`, `demo`."""
+"""`doctor`, `gc`, `metrics`, `demo`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,13 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
         "doctor", "check that everything works, and say how to mend what does not", "doctor\ndoctor --json"
     )
     doctor.set_defaults(run=_doctor)
+    metrics = add_parser(
+        "metrics",
+        "print numbers for Prometheus, or write them for its textfile collector",
+        "metrics\nmetrics --output /var/lib/node_exporter/agentsync.prom\nmetrics --json",
+    )
+    metrics.add_argument("--output", metavar="FILE", help="replace this file in one step, instead of printing")
+    metrics.set_defaults(run=_metrics)
     demo = add_parser("demo", "show three agents at work in a repository of their own", "demo\ndemo --json")
     demo.set_defaults(run=_demo)
 
@@ -54,6 +61,23 @@ def _doctor(context: Context, _options: argparse.Namespace) -> int:
     context.board(lines)
     context.say("all is well" if healthy else "there are problems")
     return 0 if healthy else 1
+
+
+def _metrics(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import metrics, user_files
+    from agentsync.render.metrics import exposition
+
+    found = metrics.measure(context.session)
+    if options.output is not None:
+        path = user_files.replace(context.runtime, options.output, exposition(found).encode())
+        if not context.json:
+            return 0  # a job that is run by the minute has nothing to say when all went well
+        context.data({"kind": "metrics", "output": path, "families": found})
+    elif context.json:
+        context.data({"kind": "metrics", "families": found})
+    else:
+        context.say(exposition(found).rstrip("\n"))
+    return 0
 
 
 def _demo(context: Context, _options: argparse.Namespace) -> int:

@@ -18,13 +18,14 @@ TOO_LATE = "gave up waiting; nothing was changed"
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Add `--wait[=SEC]` and `--priority`. `options.wait` is None, or seconds, infinite when none were given."""
     about = "stand in line for it, with --wait=SEC for so many seconds at most"
-    parser.add_argument("--wait", nargs="?", type=_seconds, metavar="SEC", help=about)
+    parser.add_argument("--wait", nargs="?", type=seconds, metavar="SEC", help=about)
     parser.add_argument(
         "--priority", type=_points, default=0, metavar="N", help="in line, a point counts like a minute of waiting"
     )
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """So many seconds; infinite when there is no text."""
     if not text:
         return float("inf")
     try:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterable
 
-    from agentsync.core.records import Event
     from agentsync.ops.session import Session
 
 
@@ -26,10 +25,17 @@ MAX_MESSAGE = 2000
 class Context:
     """One run of the command line."""
 
-    def __init__(self, json: bool, serve: Callable[[Runtime], int] | None = None) -> None:
+    def __init__(
+        self,
+        json: bool,
+        serve: Callable[[Runtime], int] | None = None,
+        start_console: Callable[[Context, bool, str | None], int] | None = None,
+    ) -> None:
         self.json = json
         self.serve = serve
         """Starts the MCP server."""
+        self.start_console = start_console
+        """Starts the console: whether line by line, and the theme."""
         self.runtime = Runtime()
         self._opened: Session | None = None
 
@@ -61,6 +67,14 @@ class Context:
         env = self.runtime.env
         return self.is_terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
+    @property
+    def screen(self) -> tuple[int, int] | None:
+        """Columns and lines of the terminal that the answer goes to; None when it goes elsewhere."""
+        import shutil
+
+        size = shutil.get_terminal_size()
+        return (size.columns, size.lines) if self.is_terminal else None
+
     # ------------------------------------------------------------ saying
     def say(self, text: str) -> None:
         """Print the answer, or a line of it."""
@@ -70,30 +84,20 @@ class Context:
         """Print JSON."""
         from agentsync.render.payload import dump
 
+        self.write(dump(value).encode() + b"\n")
+
+    def write(self, document: bytes) -> None:
+        """Print JSON that is made already. It is UTF-8, whatever the terminal speaks."""
         sys.stdout.flush()
         if hasattr(sys.stdout, "buffer"):
-            sys.stdout.buffer.write(dump(value).encode() + b"\n")  # JSON is UTF-8, whatever the terminal speaks
+            sys.stdout.buffer.write(document)
+            sys.stdout.buffer.flush()
         else:
-            print(dump(value))
+            sys.stdout.write(document.decode())
 
     def board(self, lines: Iterable[str]) -> None:
         """Print lines that hold other agents' words: as they are for a person, framed for anybody else."""
         print("\n".join(lines) if self.is_terminal else framed(lines))
-
-    def event(self, event: Event) -> None:
-        """Print an event that has just come: a line, or one line of JSON. Each stands alone, framed for an agent."""
-        if self.json:
-            import msgspec
-
-            from agentsync.core.visible import plain_json
-
-            line = plain_json(msgspec.json.encode(event)).decode()
-        else:
-            from agentsync.render.feed import event as tell
-
-            line = tell(event, self.runtime.now())
-            line = line if self.is_terminal else framed([line])
-        print(line, flush=True)
 
     def warn(self, text: str) -> None:
         """Say something on the side."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
+from agentsync.cli import watch
+
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
-    from datetime import datetime
 
     from agentsync.cli.context import Context
-    from agentsync.core.records import Event
 
 LAST = 20
 """Events that `log` shows when it is not told where to begin."""
@@ -40,10 +40,9 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     log.add_argument("--message", help="the same")
     log.add_argument("--type", help="writing: what sort of thing it is; reading: only such events")
     log.add_argument("--file", action="append", default=[], dest="files", metavar="PATH", help="what it is about")
-    log.add_argument("--since", type=_since, metavar="REV|TIME", help="a revision, 2026-01-31T12:00Z, or 30m, 2h, 1d")
-    log.add_argument("--follow", action="store_true", help="go on as they come")
-    log.add_argument("--agent", metavar="ID", help="only what this agent did")
-    log.add_argument("--path", metavar="PATH", help="only what is about this path")
+    log.add_argument("--since", type=watch.since, metavar="REV|TIME", help=watch.SINCE)
+    log.add_argument("--follow", action="store_true", help="go on as they come, like watch")
+    watch.add_filters(log)
     log.set_defaults(run=_log)
 
     history = add_parser(
@@ -53,21 +52,6 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     )
     history.add_argument("path", metavar="PATH")
     history.set_defaults(run=_history)
-
-
-def _since(text: str) -> int | datetime:
-    """A revision, a time, or an age like `30m`."""
-    from datetime import UTC, datetime, timedelta
-
-    if text.isascii() and text.isdigit():
-        return int(text[:13])
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    try:
-        if text[:-1].isascii() and text[:-1].isdigit() and text[-1] in units and len(text) < 8:
-            return datetime.now(UTC) - timedelta(seconds=int(text[:-1]) * units[text[-1]])
-        return datetime.fromisoformat(text).astimezone(UTC)  # without a zone: the local one
-    except (ValueError, OverflowError):  # no time, or none that there ever was
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} is neither a revision nor a time") from None
 
 
 def _decision(context: Context, options: argparse.Namespace) -> int:
@@ -119,32 +103,21 @@ def _read(context: Context, options: argparse.Namespace) -> int:
     from agentsync.ops import feed
     from agentsync.render.feed import events
 
-    session, is_about = context.session, None
-    if options.path is not None:
-        session, _, is_about = feed.concerning(session, options.path)
-
-    def wanted(event: Event) -> bool:
-        return (
-            (options.agent is None or event.actor == options.agent)
-            and (options.type is None or event.verb == options.type)
-            and (is_about is None or is_about(event))
-        )
-
+    chosen = watch.filters(options, [options.type] if options.type is not None else [])
+    session, (wanted,) = feed.selected(context.session, [chosen])
     revision = session.store.revision() if options.follow and session.store.exists() else 0
     found = feed.events(session, options.since, wanted, LAST)
-    if not options.follow:
-        if context.json:
-            context.data(found)
-        elif found:
-            context.board(events(found, context.runtime.now()))
-        else:
-            context.say("nothing happened")
-        return 0
-    for event in found:
-        context.event(event)
-    for event in feed.follow(session, max(revision, found[-1].rev if found else 0), None):
-        if wanted(event):
-            context.event(event)
+    if options.follow:
+        show = watch.printer(context, relative=True)
+        for event in found:
+            show(event)
+        return watch.follow(context, session, max(revision, found[-1].rev if found else 0), watch.Following(wanted))
+    if context.json:
+        context.data(found)
+    elif found:
+        context.board(events(found, context.runtime.now()))
+    else:
+        context.say("nothing happened")
     return 0
 
 

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from agentsync import __version__
-from agentsync.cli import agents, care, completion, feed, git, locks, mail, mcp, overview, remote, setup, tasks, waiting
+from agentsync.cli import (
+    agents,
+    care,
+    completion,
+    console,
+    feed,
+    git,
+    locks,
+    mail,
+    mcp,
+    overview,
+    remote,
+    report,
+    setup,
+    tasks,
+    transfer,
+    waiting,
+    watch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,8 +68,15 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Complain about a typing error."""
-        raise UsageExit(2, message, f"{self.prog} --help")
+        """Complain about a typing error; instead of all commands, name those that look like the one that was typed."""
+        typed = re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL)
+        if typed is None:
+            raise UsageExit(2, message, f"{self.prog} --help")
+        import difflib
+
+        alike = difflib.get_close_matches(typed[1], re.findall(r"[a-z-]+", typed[2]), cutoff=0.6)
+        meant = f"did you mean {' or '.join(alike)}? " if alike else ""
+        raise UsageExit(2, f"there is no command {typed[1]!r}", f"{meant}{self.prog} --help lists them")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Stop after --help or --version."""
@@ -119,7 +145,25 @@ def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
             parents=[common],
         )
 
-    for noun in (overview, locks, waiting, tasks, mail, feed, agents, setup, git, remote, mcp, care, completion):
+    for noun in (
+        overview,
+        console,
+        locks,
+        waiting,
+        tasks,
+        mail,
+        feed,
+        watch,
+        report,
+        agents,
+        setup,
+        git,
+        remote,
+        mcp,
+        care,
+        transfer,
+        completion,
+    ):
         noun.add(add)
     add("hook", "answer a client's hook (payload on stdin)", "hook pre-tool-use <payload.json\nhook session-start")
     return parser, known

@@ -199,6 +199,7 @@ def _pre_tool_use(asked: Asked) -> None:
 
         path, now = _as_typed(session, verdict.path), session.runtime.now()
         _print(asked.client.deny(locks.denial(path, verdict.blocked, now, verdict.how)))
+        edits.note_refusal(session, verdict)
         return
     if warns:
         said = commands.sweeping(session, command) if command else ""

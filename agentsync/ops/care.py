@@ -105,12 +105,8 @@ def note_failure(session: Session, line: str) -> None:
 
     files = session.store.files
     try:
-        status = files.status(FAILURES)
         if session.store.exists():
-            if status is not None and status.st_size > MAX_FAILURES and (content := files.read(FAILURES)) is not None:
-                newer = content.data[len(content.data) // 2 :].partition(b"\n")[2]
-                files.replace(files.write_temp(newer, sync=False), FAILURES)
             entry = {"at": session.runtime.now(), "agent": session.me.id, "what": line}
-            files.append(FAILURES, msgspec.json.encode(entry) + b"\n")
+            files.append_bounded(FAILURES, msgspec.json.encode(entry) + b"\n", MAX_FAILURES)
     except (OSError, AgentSyncError):
         pass  # the disk may be why it failed; stderr has it

@@ -134,9 +134,9 @@ def after(session: Session, command: str, cwd: str | None = None) -> tuple[Damag
                 f"{seen.path}, which you hold as {held.lock.path}, {'was removed' if gone else 'changed'} while "
                 f"{me.name} ({me.id}) ran a command: {way_back}"
             )
-        paths = ", ".join(sorted({one.path for one in damage}))
-        summary = f"a command of {me.name} ({me.id}) changed {paths}, held by {', '.join(sorted(told))}"
-        tx.commit("breach", summary, notices(told, tx.stamp))
+        paths = tuple(sorted({one.path for one in damage}))
+        summary = f"a command of {me.name} ({me.id}) changed {', '.join(paths)}, held by {', '.join(sorted(told))}"
+        tx.commit("breach", summary, notices(told, tx.stamp), paths=paths)
     return tuple(damage)
 
 

@@ -79,6 +79,9 @@ def before_commit(session: Session, merging: bool = False) -> Stop | None:
     session.store.touch(session.me.id)
     if not blocked:
         return None
+    from agentsync.store import refusals
+
+    refusals.append_blocked(session.store.files, session.runtime.now(), session.me.id, "commit", blocked)
     way = "merge" if merging else _way(session, git_dir)
     return Stop(blocked=blocked, way=way, prefix=session.runtime.env.get("GIT_PREFIX", ""))
 

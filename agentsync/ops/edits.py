@@ -82,6 +82,27 @@ def before(
     return Allowed(warn=_warnings(seen) if warns else ())
 
 
+def note_refusal(session: Session, refused: Refused) -> None:
+    """Keep that an edit or a command was refused, for whoever asks where agents get in each other's way.
+
+    Call it when the answer has left: nobody waits for this.
+    """
+    from agentsync.core.refusals import Refusal
+    from agentsync.store import refusals
+
+    there, target = located(session, refused.path)
+    if there.store.exists():
+        refusal = Refusal(
+            at=session.runtime.now(),
+            agent=session.me.id,
+            path=target.path,
+            worktree=target.worktree,
+            holder=refused.blocked[0].held.lock.holder if refused.blocked else None,
+            by="command" if refused.how else "edit",
+        )
+        refusals.append(there.store.files, refusal)
+
+
 def warnings(session: Session, *paths: str) -> tuple[Held, ...]:
     """Locks on these files in other worktrees that the editor has not been warned of yet.
 
@@ -265,4 +286,4 @@ def _tell_holders(session: Session, target: Target, blocked: tuple[Blocked, ...]
             for b in blocked
         }
         summary = f"{me.name} ({me.id}) edited {target.path}, held by {', '.join(sorted(told))}"
-        tx.commit("breach", summary, notices(told, tx.stamp))
+        tx.commit("breach", summary, notices(told, tx.stamp), paths=(target.path,))

@@ -11,6 +11,7 @@ from msgspec import Struct
 from agentsync.core import keys
 from agentsync.core.paths import Target, overlap, target_at, target_of
 from agentsync.core.records import Lock, Record, Task
+from agentsync.core.selection import fits
 from agentsync.errors import DamagedRecordError, NewerRecordError, UsageError
 from agentsync.ops import agents
 from agentsync.ops.session import resolve_targets
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from agentsync.core.records import Event
+    from agentsync.core.selection import Selection
     from agentsync.ops.session import Session
 
 R = TypeVar("R", bound=Record)
@@ -89,12 +91,68 @@ def events(session: Session, since: int | datetime | None, wanted: Callable[[Eve
     return later[::-1]
 
 
-def follow(session: Session, since: int, timeout: float | None) -> Iterator[Event]:
-    """Events after revision `since`, in order, without gaps, until `timeout` seconds of silence (None = for ever)."""
+def follow(
+    session: Session,
+    since: int,
+    timeout: float | None = None,
+    *,
+    total: float | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Iterator[Event]:
+    """Events after a revision, in order, without gaps, then as they come.
+
+    Args:
+        session: Who asks.
+        since: The last revision that is known already.
+        timeout: Seconds of silence after which to stop; None = never.
+        total: Seconds after which to stop in any case, once what was there has been delivered; None = never.
+        tell: Takes a sentence about what is unusual: no notifications here, a state that was made anew.
+    """
     from agentsync.store.watch import Follower
 
-    with Follower(session.store.files, since) as follower:
-        yield from follower.events(timeout)
+    with Follower(session.store.files, since, tell) as follower:
+        yield from follower.events(timeout, total)
+
+
+def beginning(session: Session, since: int | datetime | None) -> int:
+    """The revision after which to follow.
+
+    Args:
+        session: Who asks.
+        since: A revision, a time, or None for what comes from now on. A revision that there is not yet was one of a
+            state that has been deleted since, so it stands for the beginning.
+    """
+    from agentsync.store import log
+
+    if not session.store.exists():
+        return 0
+    head = session.store.revision()
+    if since is None:
+        return head
+    if isinstance(since, int):
+        return since if since <= head else 0
+    return next((event.rev for event in log.backwards(session.store.files) if event.at <= since), 0)
+
+
+# ---------------------------------------------------------------- choosing
+def selected(session: Session, selections: Sequence[Selection]) -> tuple[Session, tuple[Callable[[Event], bool], ...]]:
+    """Each selection as a question to an event, and the session at the store that the paths belong to.
+
+    Raises:
+        UsageError: A path cannot be one, or they belong to different repositories.
+    """
+    paths = [path for selection in selections for path in selection.path]
+    there = resolve_targets(session, paths)[0] if paths else session
+    return there, tuple(_question(session, selection) for selection in selections)
+
+
+def _question(session: Session, selection: Selection) -> Callable[[Event], bool]:
+    targets = resolve_targets(session, selection.path)[1] if selection.path else ()
+
+    def is_wanted(event: Event) -> bool:
+        return fits(selection, event) and (not targets or any(concerns(event, target) for target in targets))
+
+    return is_wanted
 
 
 def concerning(session: Session, path: str) -> tuple[Session, Target, Callable[[Event], bool]]:

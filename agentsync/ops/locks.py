@@ -98,11 +98,15 @@ def lock(
     )
     if remote and wait is not None:
         raise UsageError("nobody stands in line on other machines", "leave out --wait, and try again later")
-    if remote:
-        return reach.take(session, request)
-    if wait is None:
-        return take(session, request)
-    return take_in_turn(session, request, wait, priority)
+    if wait is not None:
+        return take_in_turn(session, request, wait, priority)
+    decision = reach.take(session, request) if remote else take(session, request)
+    if isinstance(decision, Conflict):
+        from agentsync.store import refusals
+
+        files, now = session.store.files, session.runtime.now()
+        refusals.append_blocked(files, now, session.me.id, "lock", decision.blocked)
+    return decision
 
 
 def take(session: Session, request: Request) -> Granted | Conflict:
@@ -187,12 +191,7 @@ def unlock(
     targets = None
     if not everything:
         session, targets = resolve_targets(session, paths, resources)
-    released = _release(session, targets, force) if session.store.exists() else Released(locks=())
-    if isinstance(released, Released) and any(dropped.machine is not None for dropped in released.locks):
-        from agentsync.ops import reach
-
-        reach.announce(session, released.locks)
-    return released
+    return _release(session, targets, force) if session.store.exists() else Released(locks=())
 
 
 def _release(session: Session, targets: Iterable[Target] | None, force: bool) -> Released | Conflict:
@@ -211,12 +210,16 @@ def _release(session: Session, targets: Iterable[Target] | None, force: bool) ->
             verb = "force-unlock" if force and foreign else "unlock"
             writes = agents.answered(tx, decision.locks, decision.writes)
             tx.commit(verb, f"{me.name} ({me.id}) released {what}", writes)
-        return decision
+    if isinstance(decision, Released) and any(dropped.machine is not None for dropped in decision.locks):
+        from agentsync.ops import reach
+
+        reach.announce(session, decision.locks)
+    return decision
 
 
-def release_exactly(session: Session, granted: Iterable[Lock]) -> Released | Conflict:
+def release_exactly(session: Session, granted: Iterable[Lock], force: bool = False) -> Released | Conflict:
     """Give up locks by what they are, not by how they were typed. What is gone already is no error."""
-    return _release(session, [target_of(lock) for lock in granted], force=False)
+    return _release(session, [target_of(lock) for lock in granted], force)
 
 
 def give_back(session: Session, granted: Iterable[Lock]) -> None:

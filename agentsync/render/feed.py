@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.render.frame import escape
-from agentsync.render.table import aligned
-from agentsync.render.times import ago
+from agentsync.render.table import aligned, paint
+from agentsync.render.times import ago, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
     from agentsync.core.records import Decision, Event
     from agentsync.ops.feed import Happened
+
+AGENTS = ("32", "33", "34", "35", "36", "92", "93", "94", "95", "96")
+"""SGR codes for agents, so that one is told from another at a glance: green, yellow, blue, …, then the bright ones."""
+
+VERBS = {"breach": "31", "takeover": "31", "refuse": "33", "request": "33", "ask": "33"}
+"""SGR codes of what somebody should look at: red and yellow; other verbs are bold."""
+
+SHOWN = 4
+"""Events in one notification."""
 
 
 def events(found: Sequence[Event], now: datetime) -> list[str]:
@@ -23,9 +32,36 @@ def events(found: Sequence[Event], now: datetime) -> list[str]:
     )
 
 
-def event(one: Event, now: datetime) -> str:
-    """The same for one that has just come."""
-    return f"{one.rev}  {ago(one.at, now)}  {escape(one.actor, 64)}  {escape(one.verb, 32)}  {_summary(one)}"
+class Feed:
+    """The same for events that come one by one: a column is as wide as the widest so far."""
+
+    def __init__(self, relative: bool, colour: bool) -> None:
+        """Begin with narrow columns.
+
+        Args:
+            relative: Whether the age is shown, and not the time of day.
+            colour: Whether lines are coloured.
+        """
+        self._relative = relative
+        self._colour = colour
+        self._widths = [0, 0, 0, 0]
+
+    def line(self, one: Event, now: datetime) -> str:
+        """One line: revision, time, who, what."""
+        when = ago(one.at, now) if self._relative else moment(one.at, now)
+        cells = [str(one.rev), when, escape(one.actor, 64), escape(one.verb, 32)]
+        self._widths = [max(width, len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
+        cells = [cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)]
+        if self._colour:
+            codes = ("2", "2", AGENTS[sum(one.actor.encode()) % len(AGENTS)], VERBS.get(one.verb, "1"))
+            cells = [paint(cell, code) for cell, code in zip(cells, codes, strict=True)]
+        return "  ".join([*cells, _summary(one)])
+
+
+def notification(found: Sequence[Event]) -> tuple[str, str]:
+    """Title and body for some events, oldest first: the last of them, and how many there were."""
+    title = f"agent-sync: {len(found)} events" if len(found) > 1 else f"agent-sync: {escape(found[0].verb, 32)}"
+    return title, "\n".join(_summary(one) for one in found[-SHOWN:])
 
 
 def _summary(one: Event) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agentsync.errors import AgentSyncError
     from agentsync.ops.agents import Whoami
     from agentsync.ops.locks import Checked, Story
+    from agentsync.ops.report import Report
     from agentsync.ops.requests import Standing
     from agentsync.ops.status import Overview
     from agentsync.ops.tasks import Seen
@@ -32,6 +33,11 @@ def dump(value: object) -> str:
         import json
 
         return json.dumps(msgspec.to_builtins(value), indent=2)
+
+
+def line(value: object) -> bytes:
+    """One line of NDJSON: events keep the layout of the records in them, which has line ends."""
+    return plain_json(msgspec.json.format(msgspec.json.encode(value), indent=-1)) + b"\n"
 
 
 def agent(presence: Presence) -> Any:
@@ -114,6 +120,19 @@ def story(answer: Story) -> dict[str, Any]:
         "refused": bool(answer.verdict.blocked),
         "locks": [held.lock for held in answer.held],
         "events": list(answer.events),
+    }
+
+
+def report(found: Report) -> dict[str, Any]:
+    """`report --json`: the numbers behind the page, by name."""
+    account: dict[str, Any] = msgspec.to_builtins(found.account, str_keys=True)
+    return {
+        "kind": "report",
+        "project": found.project,
+        "made_at": found.made_at,
+        "known_since": found.known_since,
+        **account,
+        "hotspots": list(found.hotspots),
     }
 
 

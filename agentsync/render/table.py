@@ -18,3 +18,13 @@ def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
         (indent + "  ".join(row[i].ljust(width) for i, width in zip(used, widths, strict=True))).rstrip()
         for row in rows
     ]
+
+
+def paint(text: str, code: str) -> str:
+    """Text in a colour of the terminal; only for text that is escaped already.
+
+    Args:
+        text: What to paint.
+        code: A parameter of SGR, like `31` for red.
+    """
+    return f"\x1b[{code}m{text}\x1b[0m"

@@ -25,3 +25,8 @@ def ago(then: datetime, now: datetime) -> str:
 def clock(then: datetime, now: datetime) -> str:
     """`14:05 UTC`, with the date when it is another day."""
     return f"{then:%H:%M} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M} UTC"
+
+
+def moment(then: datetime, now: datetime) -> str:
+    """`14:05:09 UTC`, with the date when it is another day."""
+    return f"{then:%H:%M:%S} UTC" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M:%S} UTC"

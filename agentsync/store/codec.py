@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 
 import msgspec
 
-from agentsync.core.records import VERSION, Record
+from agentsync.core.records import VERSION, Event, Record
 from agentsync.core.visible import plain_json
 from agentsync.errors import DamagedRecordError, NewerRecordError, UsageError
 
@@ -69,7 +69,10 @@ def decode(data: bytes, kind: type[R], where: str) -> R:
         DamagedRecordError: It is void or not a record of this kind.
     """
     try:
-        return cast("R", _decoder(kind).decode(data))
+        found = _decoder(kind).decode(data)
+        if kind is Event and not data.isascii():
+            data.decode("utf-8")  # the records in it are kept as they are, so nobody has looked at them yet
+        return cast("R", found)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if is_newer(data):
             raise NewerRecordError(f"{where} was written by a newer agent-sync", "upgrade this one") from None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -76,6 +77,9 @@ def read_plain(path: str, cap: int) -> bytes | None:
 
 class Files:
     """Primitives on the files below `root`. Every method may raise `OSError`, with the path in it."""
+
+    CAN_SYNC_ALL = sys.platform == "linux"
+    """Whether the system waits until it is done; others return before."""
 
     def __init__(self, root: str, label: str, platform: Platform = PLATFORM) -> None:
         self.root = root
@@ -228,12 +232,24 @@ class Files:
         with _Closing(os.open(path, _APPEND, 0o600), path) as fd:
             os.write(fd, line)
 
+    def append_bounded(self, key: str, line: bytes, cap: int) -> None:
+        """The same for a file that may lose its older half: it is cut when it has more than `cap` bytes."""
+        status = self.status(key)
+        if status is not None and status.st_size > cap and (content := self.read(key, 2 * cap)) is not None:
+            newer = content.data[len(content.data) // 2 :].partition(b"\n")[2]
+            self.replace(self.write_temp(newer, sync=False), key)
+        self.append(key, line)
+
     def disk_time(self) -> float:
         """The time by the file system's own clock, in seconds since the epoch: a file made just now tells it."""
         probe = self.write_temp(b"", sync=False)
         status = self.status(probe)
         self.unlink(probe)
         return status.st_mtime if status is not None else 0.0  # then nothing is old
+
+    def sync_all(self) -> None:
+        """Make all files durable that were written so far. Only where `CAN_SYNC_ALL`."""
+        os.sync()
 
     def sync_directory(self, key: str) -> None:
         """Make the names in a directory durable. Worth nothing unless the files were synced first."""

@@ -17,7 +17,7 @@ from agentsync.core.records import KINDS, VERSION, Format
 from agentsync.errors import AgentSyncError, DamagedRecordError, StrangeFileError
 from agentsync.store import codec, log
 from agentsync.store.guard import holder_of
-from agentsync.store.setup import PYTHON, refuse_tracked
+from agentsync.store.setup import BALLAST, PYTHON, refuse_tracked
 
 if TYPE_CHECKING:
     from agentsync.store.store import Store
@@ -52,6 +52,24 @@ def damaged_records(store: Store) -> dict[str, str]:
 def quarantined(store: Store) -> list[str]:
     """Files that were moved out of the way because they could not be read."""
     return sorted(store.files.names("quarantine"))
+
+
+def size(store: Store) -> tuple[int, int]:
+    """How many files the state directory holds, and their bytes; what goes while we look is not counted."""
+    found = []
+    for folder, _, names in os.walk(store.place.state):
+        for name in names:
+            try:
+                found.append(os.lstat(f"{folder}/{name}").st_size)
+            except OSError:
+                continue  # it went
+    return len(found), sum(found)
+
+
+def last_compaction(store: Store) -> float | None:
+    """When a compaction ended last, or else the store was made, in seconds of the epoch; None when nobody can tell."""
+    status = store.files.status(BALLAST)  # every run replaces it
+    return status.st_mtime if status is not None else None
 
 
 def _json_below(store: Store, folder: str) -> list[str]:

@@ -103,6 +103,10 @@ class State:
         found = self._record(keys.past_agent(agent_id), Agent) if is_valid_id(agent_id) else None
         return found[0] if found else None
 
+    def knows_agent(self, agent_id: str) -> bool:
+        """Whether there is or was such an agent."""
+        return self.presence(agent_id) is not None or self.past_agent(agent_id) is not None
+
     def past_agents(self) -> list[Agent]:
         """All that have left and are remembered."""
         found = (self._record(f"agents/past/{name}", Agent) for name in self._names("agents/past"))
@@ -348,6 +352,11 @@ class State:
         return [record[0] for record in found if record]
 
     # ------------------------------------------------------------ reading
+    def record(self, key: str, kind: type[R]) -> R | None:
+        """What is at a place; None when there is no such record."""
+        found = self._record(key, kind)
+        return found[0] if found else None
+
     def _record(self, key: str, kind: type[R]) -> tuple[R, float] | None:
         try:
             content = self._files.read(key)

@@ -6,6 +6,7 @@ suspended, or whose directory was replaced only costs time. Where watching does 
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -16,7 +17,7 @@ from agentsync.errors import DamagedRecordError
 from agentsync.store import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from agentsync.core.records import Event
     from agentsync.store.files import Files
@@ -34,15 +35,18 @@ REARM_S = 5.0
 class Follower:
     """Follows one store's log. Iterate; `close` (or leaving the `with` block) ends it."""
 
-    def __init__(self, files: Files, after: int) -> None:
+    def __init__(self, files: Files, after: int, tell: Callable[[str], None] | None = None) -> None:
         """Begin after a revision.
 
         Args:
             files: The store's files.
             after: The last revision that is known already.
+            tell: Takes a sentence when watching does not work here (once), and when the state was made anew.
         """
         self._files = files
         self._cursor = after
+        self._tell = tell or (lambda _sentence: None)
+        self._has_complained = False
         self._wake = threading.Event()
         self._closed = False
         self._last: Event | None = None
@@ -52,7 +56,7 @@ class Follower:
         """The newest one that there was."""
         self._observer: object | None = None
         self._inode: int | None = None
-        self._armed_at = 0.0
+        self._armed_at = -math.inf
 
     def __enter__(self) -> Follower:
         return self
@@ -66,14 +70,16 @@ class Follower:
         self._wake.set()
         self._disarm()
 
-    def events(self, timeout: float | None = None) -> Iterator[Event]:
-        """Events after the cursor, in order, as they come.
+    def events(self, timeout: float | None = None, total: float | None = None) -> Iterator[Event]:
+        """Events after the cursor, in order, as they come. What is there already needs no watch, and comes first.
 
         Args:
             timeout: Seconds of silence after which to stop; None = never.
+            total: Seconds after which to stop, silence or not, but never before what was there; None = never.
         """
-        self._arm()
         last = time.monotonic()
+        end = math.inf if total is None else last + total
+        known = 0 if total is None else log.head(self._files, self._cursor)
         while not self._closed:
             self._wake.clear()  # before the look: what comes during it wakes us again
             self._is_same_state()
@@ -85,19 +91,19 @@ class Follower:
                 self._cursor, self._last = event.rev, event
                 last = time.monotonic()
                 yield event
-                if self._closed:
+                if self._closed or (event.rev >= known and time.monotonic() >= end):
                     return
             if lost and self._seen is not None:
                 continue
-            if timeout is not None and time.monotonic() - last >= timeout:
+            known = 0
+            until = end if timeout is None else min(end, last + timeout)
+            if time.monotonic() >= until:
                 return
             if self._must_rearm():
                 self._arm()
                 continue  # look again: something may have come before the watch was there
             wait = RECHECK_S if self._observer is not None else POLL_S
-            if timeout is not None:
-                wait = min(wait, max(last + timeout - time.monotonic(), 0.001))
-            self._wake.wait(wait)
+            self._wake.wait(min(wait, max(until - time.monotonic(), 0.001)))
 
     def moved(self, timeout: float) -> bool:
         """Wait until the newest revision is another than the cursor, which then follows. No event is read.
@@ -108,8 +114,6 @@ class Follower:
         Returns:
             Whether it is another one.
         """
-        if not self._armed_at:
-            self._arm()
         end = time.monotonic() + timeout
         while not self._closed:
             self._wake.clear()
@@ -133,9 +137,14 @@ class Follower:
         directory = self._files.path("log")
         try:
             self._inode = os.stat(directory).st_ino
+        except OSError:
+            return  # there is no such directory yet
+        try:
             self._observer = _observe(directory, self._wake)
-        except (OSError, ImportError, RuntimeError):  # no such directory yet; no watches, descriptors or threads left
-            self._observer = None
+        except (OSError, ImportError, RuntimeError) as error:  # no watches, descriptors or threads left
+            if not self._has_complained:
+                self._has_complained = True
+                self._tell(f"watching files does not work here ({error}): looking every {POLL_S:g} s instead")
         if self._closed:  # by another thread, meanwhile
             self._disarm()
 
@@ -158,6 +167,7 @@ class Follower:
         known, self._format = self._format, self._seen
         if known not in (None, self._seen) and (self._last is None or not self._still_holds(self._last)):
             self._cursor, self._last = 0, None
+            self._tell("the state was deleted and made anew: what follows is its history from the beginning")
         return False
 
     def _still_holds(self, event: Event) -> bool:

@@ -19,9 +19,11 @@ from agentsync.clients import settings_text
 from agentsync.core import globs, keys
 from agentsync.core.paths import Target, decode, encode, overlap
 from agentsync.core.records import KINDS
+from agentsync.core.transfer import belongs
 from agentsync.core.visible import is_visible
 from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UsageError
-from agentsync.store import activity, codec, log, settings
+from agentsync.ops import transfer
+from agentsync.store import activity, codec, log, refusals, settings
 from agentsync.store.files import Files
 from agentsync.store.locate import Place, locate, resolve
 
@@ -140,7 +142,7 @@ def patterns(data: bytes) -> None:
 
 
 def lines(data: bytes) -> None:
-    """Log, archive and activity: read to their end, in order."""
+    """Log, archive, activity and refusals: read to their end, in order."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as top:
         for folder in ("log", "archive", "activity"):
             os.mkdir(f"{top}/{folder}")
@@ -152,8 +154,20 @@ def lines(data: bytes) -> None:
         assert all(a < b for a, b in pairwise(revisions))
         list(log.backwards(files))
         assert all(isinstance(line.path, str) for line in activity.read(files, "al"))
+        Path(top, refusals.KEY).write_bytes(data)
+        assert all(isinstance(line.path, str) for line in refusals.read(files))
+
+
+def exported(data: bytes) -> None:
+    """A file to be imported: refused, or records each at a place of its own."""
+    try:
+        what = transfer.bundle(data)
+    except AgentSyncError:
+        return
+    assert all(keys.is_place(key) and belongs(key, record) for key, record in what.records.items())
+    assert all(before.rev < after.rev for before, after in pairwise(what.events))
 
 
 READERS: dict[str, Callable[[bytes], None]] = {
-    reader.__name__: reader for reader in (record, payload, configuration, merge, typed_path, patterns, lines)
+    reader.__name__: reader for reader in (record, payload, configuration, merge, typed_path, patterns, lines, exported)
 }

@@ -20,6 +20,13 @@ TEXTS = {
     "configuration": [b'auto_lock = true\nworktrees = "deny"\n[paths]\nshared = ["a/**"]\nignore = ["{a,b}/[!c]*"]\n'],
     "merge": [b'{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "x"}]}]}, "n": 1.50}', b"{}\n"],
     "typed_path": [b"up/../src/**/*.py", b"src/app.py", b"./a//b/", b"@db", b"/etc/passwd"],
+    "exported": [
+        b'{"kind":"export","v":1,"store":"s","revision":2,"at":"2030-01-01T00:00:00Z","records":1,"events":1}\n'
+        b'{"put":"decisions/000000000002.json","record":{"kind":"decision","v":1,"id":"d-2","by":"a","by_name":"a",'
+        b'"text":"x","supersedes":null,"created_at":"2030-01-01T00:00:00Z"}}\n'
+        b'{"kind":"event","v":1,"rev":2,"at":"2030-01-01T00:00:00Z","actor":"a","verb":"decision","summary":"s","paths":[],'
+        b'"changes":[]}\n'
+    ],
     "patterns": [b"src/**/*.py\nsrc/{a,b}/[!c]?.py\nsrc/a/xy.py", b"**/a\na/**\na/a"],
 }
 

@@ -10,7 +10,7 @@ from world import NOON, World
 
 from agentsync.core.records import KINDS, VERSION, Agent, Lock
 from agentsync.errors import DamagedRecordError, NewerRecordError, UnusableError
-from agentsync.store import codec
+from agentsync.store import codec, log
 from agentsync.store.files import MAX_RECORD
 
 if TYPE_CHECKING:
@@ -186,6 +186,17 @@ def test_a_record_beyond_a_megabyte_is_not_read(world: World) -> None:
     with pytest.raises(UnusableError, match=r"locks/big\.json has 1048577 bytes"):
         files.read("locks/big.json")
     (world.state / "locks/big.json").unlink()
+
+
+def test_an_event_with_a_record_that_is_no_text_is_damaged_and_the_feed_goes_on(world: World) -> None:
+    """The records in an event are kept as bytes; whoever prints them needs text."""
+    alice = world.agent("alice")
+    alice.locks("a.py")
+    alice.locks("b.py")
+    file = world.state / "log/000000000002.json"
+    file.write_bytes(file.read_bytes().replace(b'"reason": null', b'"reason": "\x80"'))
+    assert [event.rev for event in log.since(alice.session.store.files, 0)] == [1, 3]
+    file.unlink()
 
 
 def _raise_version(file: Path, **fields: object) -> Path:

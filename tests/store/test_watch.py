@@ -512,6 +512,48 @@ def test_a_log_directory_that_was_replaced_by_its_copy_goes_on(store: Store, lis
     assert listener.waits_for(5) == [1, 2, 3, 4, 5]
 
 
+# ---------------------------------------------------------------- how long, and what it says meanwhile
+def test_what_was_there_is_delivered_even_when_the_time_is_over_and_needs_no_watch(store: Store) -> None:
+    writes(store, 5)
+    with Follower(store.files, 0) as follower:
+        assert [event.rev for event in follower.events(total=0)] == [1, 2, 3, 4, 5]
+        assert follower._observer is None
+
+
+def test_the_time_is_over_whoever_goes_on_writing(store: Store) -> None:
+    """A writer that is never silent would keep it for ever; `total` is no silence."""
+    writes(store)
+    with Follower(store.files, 0) as follower:
+        for event in follower.events(total=0.3):
+            writes(store)
+            assert event.rev < 100_000
+
+
+@pytest.mark.usefixtures("no_watches")
+def test_that_watching_does_not_work_is_said_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "REARM_S", 0.05)
+    said: list[str] = []
+    writes(store)
+    with Follower(store.files, 0, said.append) as follower:
+        assert [event.rev for event in follower.events(timeout=0.4)] == [1]
+    assert len(said) == 1
+    assert "inotify watch limit reached" in said[0]
+
+
+def test_nothing_is_said_of_a_store_that_is_not_there_yet_and_that_one_was_made_anew_is(store: Store) -> None:
+    said: list[str] = []
+    with Follower(store.files, 0, said.append) as follower:
+        assert list(follower.events(timeout=0.2)) == []
+        assert said == []
+        writes(store, 3)
+        assert [event.rev for event in follower.events(timeout=0)] == [1, 2, 3]
+        vanishes(store.place.state)
+        writes(store_in(store.place.root), 2)
+        assert [event.rev for event in follower.events(timeout=0)] == [1, 2]
+    assert len(said) == 1
+    assert "made anew" in said[0]
+
+
 # ---------------------------------------------------------------- no watches
 def test_without_a_watcher_it_polls(store: Store, listen: list[Listener], no_watches: None) -> None:
     writes(store)
@@ -525,10 +567,11 @@ def test_a_watcher_whose_thread_died_is_replaced(store: Store, listen: list[List
     writes(store)
     listener = follows(store, 0, listen)
     listener.waits_for(1)
-    observer = listener.follower._observer
-    assert observer is not None
+    while (observer := listener.follower._observer) is None:
+        writes(store)  # what is there already is delivered before it begins to watch
     observer.unschedule_all()  # type: ignore[attr-defined]  # what an overflow or a lost mount does
     writes(store, 2)
-    assert listener.waits_for(3) == [1, 2, 3]
+    newest = store.revision()
+    assert listener.waits_for(newest) == list(range(1, newest + 1))
     writes(store)
-    assert listener.waits_for(4) == [1, 2, 3, 4]
+    assert listener.waits_for(newest + 1) == list(range(1, newest + 2))
