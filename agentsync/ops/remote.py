@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -136,7 +135,7 @@ def remove(session: Session, backend: Backend | None = None) -> Standing:
             writes += [Drop(keys.machine(machine.id)) for machine in tx.state.machines()]
             writes += [Drop(key) for key in (keys.BOARD, keys.LINK)]
             tx.commit("remote", f"{session.me.id} shares nothing with other machines any more", writes)
-        _delete(session, "remote.git")
+        session.store.files.remove_tree("remote.git")
     return before
 
 
@@ -153,15 +152,3 @@ def _leave(there: Exchange) -> None:
             raise exchange.failure(outcome, there.link)
         there.pause()
         there.look()
-
-
-def _delete(session: Session, folder: str) -> None:
-    """Remove a directory of ours with all that is in it."""
-    files = session.store.files
-    for name in files.names(folder):
-        key = f"{folder}/{name}"
-        if os.path.isdir(files.path(key)) and not os.path.islink(files.path(key)):
-            _delete(session, key)
-        else:
-            files.unlink(key)
-    files.remove_empty(folder)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REPOSITORY = "remote.git"
 """Our bare repository, in the state directory."""
 
+MANY = 20
+"""Objects in one of the 256 folders, as `git gc` counts them, after which it is cheaper to fetch the board anew."""
+
 SEEN = f"{REPOSITORY}/refs/heads/seen"
 """The version that was seen last: what need not be fetched again."""
 
@@ -34,6 +37,9 @@ _LOST = re.compile(
     r"stale info|failed to update ref|incorrect old value|cannot lock ref|failed to lock|reference already exists"
 )
 """Words for a push that was too late, by git here and by receive-pack there."""
+
+_BROKEN = re.compile(r"bad object|bad tree|missing|unable to read|corrupt|is empty|not a (valid|git)|did not send all")
+"""Words for a repository of ours in which something is gone, or came out of a power cut empty."""
 
 _DENIED = re.compile(
     r"permission denied|access denied|denied to|authentication failed|could not read (username|password)|"
@@ -66,23 +72,40 @@ class PlainGit:
     # ------------------------------------------------------------ the three questions
     def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
         """See `Backend.read`."""
+        if len(self._files.names(f"{REPOSITORY}/objects/17")) > MANY:
+            self._begin_anew()
+        for is_last in (False, True):
+            try:
+                return self._fetched(known)
+            except EndedError as error:
+                if is_last or not _BROKEN.search(error.said):
+                    return Rejected(error.said) if _DENIED.search(error.said) else Unreachable(error.said)
+            self._begin_anew()
+        raise AssertionError("the last time returns")
+
+    def _fetched(self, known: str | None) -> Snapshot:
         self._prepare()
         head = f"{REPOSITORY}/FETCH_HEAD"
         self._files.unlink(head)
         try:
             self._git("fetch", "--quiet", "--no-tags", "--no-auto-maintenance", self._git.addresses()[0], self._ref)
         except EndedError as error:
-            said = error.said
-            if "find remote ref" in said:
-                return Snapshot(version=None, files={}, follows=known is None)
-            return Rejected(said) if _DENIED.search(said) else Unreachable(said)
+            if "find remote ref" not in error.said:
+                raise
+            return Snapshot(version=None, files={}, follows=known is None)
         fetched = self._files.read(head)
         version = fetched.data.split(b"\t")[0].decode("ascii", "replace") if fetched else ""
+        files = self._contents(version)
         self._note(version)
-        snapshot = Snapshot(version=version, files=self._contents(version), follows=True)
-        if known in (None, version):
-            return snapshot
-        return Snapshot(version=version, files=snapshot.files, follows=self._is_ancestor(known or "", version))
+        follows = known in (None, version) or self._is_ancestor(known or "", version)
+        return Snapshot(version=version, files=files, follows=follows)
+
+    def _begin_anew(self) -> None:
+        """Throw our repository away: first what says that anything is in it."""
+        self._files.unlink(SEEN)
+        self._files.unlink(f"{REPOSITORY}/HEAD")
+        self._files.remove_tree(REPOSITORY)
+        self._trees.clear()
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         """See `Backend.recall`."""

@@ -207,6 +207,17 @@ class Files:
         except (OSError, StrangeFileError):
             pass  # not empty, or already gone: both are fine
 
+    def remove_tree(self, key: str) -> None:
+        """Remove a directory with all that is in it, links themselves and not what they lead to."""
+        for name in self.names(key):
+            below = f"{key}/{name}"
+            status = self.status(below)
+            if status is not None and stat.S_ISDIR(status.st_mode):
+                self.remove_tree(below)
+            else:
+                self.unlink(below)
+        self.remove_empty(key)
+
     def make_directory(self, key: str) -> None:
         """Make a directory (0700) and those above it, down from `root`; existing ones are fine."""
         path = self.root

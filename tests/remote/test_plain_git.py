@@ -129,6 +129,37 @@ def test_our_repository_may_be_deleted_at_any_time(clone: Clone, hub: Path) -> N
     assert (found.files, found.follows) == ({"a": b"1"}, True)
 
 
+def test_what_has_gathered_is_thrown_away_in_the_end(clone: Clone, hub: Path) -> None:
+    engine = clone.engine(hub)
+    done = engine.swap(begun(engine).version, {"a": b"1"}, "a test")
+    assert isinstance(done, Done)
+    heap = clone.state / REPOSITORY / "objects/17"
+    heap.mkdir(exist_ok=True)
+    for number in range(30):
+        (heap / f"{number:038x}").write_bytes(b"")
+    found = clone.engine(hub).read(done.version)
+    assert isinstance(found, Snapshot)
+    assert (found.version, found.files, found.follows) == (done.version, {"a": b"1"}, True)
+    assert not heap.exists() or len(list(heap.iterdir())) < 3
+
+
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_objects_that_a_power_cut_took_are_fetched_again(clone: Clone, hub: Path, how: str) -> None:
+    engine = clone.engine(hub)
+    done = engine.swap(begun(engine).version, {"a": b"1"}, "a test")
+    assert isinstance(done, Done)
+    for path in (clone.state / REPOSITORY / "objects").rglob("*"):
+        if path.is_file():
+            path.chmod(0o600)
+            path.unlink() if how == "gone" else path.write_bytes(b"")
+    anew = clone.engine(hub)
+    assert anew.recall(done.version) is None
+    found = anew.read(done.version)
+    assert isinstance(found, Snapshot), found
+    assert (found.version, found.files, found.follows) == (done.version, {"a": b"1"}, True)
+    assert isinstance(anew.swap(found.version, {"a": b"2"}, "a test"), Done)
+
+
 def test_a_repository_with_the_other_hash(tmp_path: Path) -> None:
     made = subprocess.run(["git", "init", "-q", "--bare", "--object-format=sha256", "hub.git"], cwd=tmp_path)
     if made.returncode != 0:
