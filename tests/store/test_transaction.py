@@ -182,14 +182,16 @@ def test_an_event_in_the_log_has_been_applied(world: World) -> None:
 
 
 # ---------------------------------------------------------------- what is written, and what not
-def test_a_refusal_writes_nothing(world: World) -> None:
+def test_a_refusal_writes_nothing_but_that_it_was_one(world: World) -> None:
     alice, bob = world.agent("alice"), world.agent("bob")
     alice.locks("src/app.py")
     bob.registers()
     before = contents(world.state)
     assert isinstance(bob.locks("docs/", "src/app.py", "@db"), Conflict)
     assert isinstance(bob.unlocks("src/app.py"), Conflict)
-    assert contents(world.state) == before
+    after = contents(world.state)
+    assert after.pop("refusals.ndjson").count(b"\n") == 1
+    assert after == before
 
 
 def test_a_transaction_without_a_commit_changes_nothing(world: World) -> None:
