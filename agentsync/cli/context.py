@@ -25,10 +25,17 @@ MAX_MESSAGE = 2000
 class Context:
     """One run of the command line."""
 
-    def __init__(self, json: bool, serve: Callable[[Runtime], int] | None = None) -> None:
+    def __init__(
+        self,
+        json: bool,
+        serve: Callable[[Runtime], int] | None = None,
+        start_console: Callable[[Context, bool, str | None], int] | None = None,
+    ) -> None:
         self.json = json
         self.serve = serve
         """Starts the MCP server."""
+        self.start_console = start_console
+        """Starts the console: whether line by line, and the theme."""
         self.runtime = Runtime()
         self._opened: Session | None = None
 
@@ -59,6 +66,14 @@ class Context:
         """Whether the answer may be coloured (https://no-color.org)."""
         env = self.runtime.env
         return self.is_terminal and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+    @property
+    def screen(self) -> tuple[int, int] | None:
+        """Columns and lines of the terminal that the answer goes to; None when it goes elsewhere."""
+        import shutil
+
+        size = shutil.get_terminal_size()
+        return (size.columns, size.lines) if self.is_terminal else None
 
     # ------------------------------------------------------------ saying
     def say(self, text: str) -> None:

@@ -29,5 +29,5 @@ def _status(context: Context, options: argparse.Namespace) -> int:
     elif options.compact:
         context.say(status.compact(board, now))
     else:
-        context.board(status.table(board, now, context.colour))
+        context.board(status.table(board, now, context.colour, context.screen))
     return 0

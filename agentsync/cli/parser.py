@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -11,6 +12,7 @@ from agentsync.cli import (
     agents,
     care,
     completion,
+    console,
     feed,
     git,
     locks,
@@ -65,8 +67,15 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Complain about a typing error."""
-        raise UsageExit(2, message, f"{self.prog} --help")
+        """Complain about a typing error; instead of all commands, name those that look like the one that was typed."""
+        typed = re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL)
+        if typed is None:
+            raise UsageExit(2, message, f"{self.prog} --help")
+        import difflib
+
+        alike = difflib.get_close_matches(typed[1], re.findall(r"[a-z-]+", typed[2]), cutoff=0.6)
+        meant = f"did you mean {' or '.join(alike)}? " if alike else ""
+        raise UsageExit(2, f"there is no command {typed[1]!r}", f"{meant}{self.prog} --help lists them")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Stop after --help or --version."""
@@ -137,6 +146,7 @@ def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
 
     for noun in (
         overview,
+        console,
         locks,
         waiting,
         tasks,

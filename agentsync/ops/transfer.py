@@ -1,12 +1,13 @@
 """`export` and `import`: a whole board to a file of lines, and back.
 
-The export is one moment: the guard is held while records are read. The import is one transaction, which happens or does
-not; the history comes after it and is only ever added whole. Whoever is killed in between runs the command again.
+The export is one moment of the board. The import is one transaction, which happens or does not; the history comes after
+it and is only ever added whole. Whoever is killed in between runs the command again.
 """
 
 from __future__ import annotations
 
 import os
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from msgspec import MsgspecError, Raw, Struct, json
@@ -14,12 +15,12 @@ from msgspec.structs import replace
 
 from agentsync.core import keys
 from agentsync.core.changes import Put
-from agentsync.core.records import VERSION, Change, Event, Record
+from agentsync.core.records import VERSION, Change, Event, Format, Record
 from agentsync.core.transfer import FOLDERS, Bundle, Collision, Header, belongs, plan, told
 from agentsync.errors import AgentSyncError, NewerRecordError, NotFoundError, UsageError
 from agentsync.ops import user_files
 from agentsync.render.payload import line
-from agentsync.store import codec, log
+from agentsync.store import codec, inspect, log
 from agentsync.store.restore import lay_down
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 MAX_IMPORT = 1 << 25
 """Bytes of all records of an import: it is one event, and an event is read whole."""
+
+
+ATTEMPTS = 3
+"""How often an export looks for a moment in which nobody writes, before it makes one."""
 
 
 class Exported(Struct, frozen=True, kw_only=True, gc=False):
@@ -70,16 +75,33 @@ def export(session: Session) -> Exported:
     store = session.store
     if not store.exists():
         raise NotFoundError(f"there is no board in {store.place.state}", "agent-sync export -C DIR")
+    head, found, left_out = _moment(session)
+    events = [told(event) for event in takewhile(lambda event: event.rev <= head, log.since(store.files, 0))]
+    content = store.files.read(keys.FORMAT)
+    store_id = codec.decode(content.data if content else b"", Format, keys.FORMAT).store
+    header = Header(store=store_id, revision=head, at=session.runtime.now(), records=len(found), events=len(events))
+    return Exported(header=header, lines=tuple(map(line, (header, *found, *events))), left_out=left_out)
+
+
+def _moment(session: Session) -> tuple[int, list[Change], tuple[str, ...]]:
+    """One moment of the board: its revision, its records, and the places of those that cannot be read.
+
+    Nobody is kept waiting unless others write all the time; so a board that is read-only for us can be exported.
+    """
+    store = session.store
+    for _ in range(ATTEMPTS):
+        head, is_still = store.revision(), not inspect.stuck_intent(store)
+        found = _read(store.state()) if is_still else ([], ())
+        if is_still and not inspect.stuck_intent(store) and store.revision() == head:
+            return head, *found
     with store.transaction(session.me.id, session.timeout) as tx:
-        stamp, state = tx.stamp, tx.state
-        found = [Change(put=key, record=_raw(record)) for key, record in _records(state) if key not in state.newer]
-        left_out = (*state.damaged, *state.strange, *state.newer)
-    revision = stamp.revision - 1
-    events = [told(event) for event in log.since(store.files, 0) if event.rev <= revision]
-    header = Header(store=stamp.store, revision=revision, at=stamp.now, records=len(found), events=len(events))
-    return Exported(
-        header=header, lines=tuple(line(value) for value in (header, *found, *events)), left_out=tuple(left_out)
-    )
+        return tx.stamp.revision - 1, *_read(tx.state)
+
+
+def _read(state: State) -> tuple[list[Change], tuple[str, ...]]:
+    found = list(_records(state))
+    lines = [Change(put=key, record=_raw(record)) for key, record in found if key not in state.newer]
+    return lines, (*state.damaged, *state.strange, *state.newer)
 
 
 def _raw(record: Record) -> Raw:

@@ -68,10 +68,10 @@ def write(path: str, data: bytes | None, mode: int | None) -> None:
     temp = f"{real}.agent-sync-{os.getpid()}"
     try:
         with open(temp, "wb") as file:
+            os.chmod(temp, mode)  # first: nobody reads what is not for him, not for a moment
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temp, mode)
         os.replace(temp, real)
     except BaseException:
         if os.path.exists(temp):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agentsync.render import locks, tasks
 from agentsync.render.feed import decision
 from agentsync.render.frame import escape, framed, neutral, shorten, shorten_path
-from agentsync.render.table import aligned
-from agentsync.render.table import paint as painted
+from agentsync.render.table import aligned, paint
 from agentsync.render.times import ago
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
     from datetime import datetime
 
     from agentsync.core.lease import Presence
@@ -34,9 +37,61 @@ MAX_COMPACT = 2000
 """Characters of the text that a new session gets."""
 
 
-def table(board: Overview, now: datetime, colour: bool) -> list[str]:
-    """Everything, aligned, one line each."""
-    paint: Callable[[str, str], str] = painted if colour else lambda text, _code: text
+class _Section(Struct, frozen=True, gc=False):
+    """A part of the table: what stands under one title."""
+
+    title: str
+    lines: list[str]
+    count: int
+    """How many there would be; there are lines for as many as one may want to see at once."""
+    rest: str
+    """The command that shows all of them."""
+
+
+def table(board: Overview, now: datetime, colour: bool, screen: tuple[int, int] | None = None) -> list[str]:
+    """Everything, aligned, one line each.
+
+    Args:
+        board: What to show.
+        now: The time.
+        colour: Whether to paint.
+        screen: Columns and lines of a terminal: what does not fit is folded, or cut and counted.
+    """
+    lines = [_summary(board)]
+    if not board.agents:
+        lines.append(
+            "Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand."
+        )
+    sections = [section for section in _sections(board, now, colour) if section.lines]
+    wanted = [len(section.lines) + (len(section.lines) < section.count) for section in sections]
+    if screen is not None:
+        room = screen[1] - 1 - len(lines) - 2 * len(sections)
+        if board.agents and sum(wanted) > room:
+            names = _folded(board, screen[0])
+            sections[0] = replace(sections[0], lines=names, count=len(names))
+            wanted[0] = len(names)
+        wanted = shares(wanted, room)
+    for section, share in zip(sections, wanted, strict=True):
+        lines += ["", paint(section.title, "1") if colour else section.title]
+        fits = section.count <= share
+        shown = section.lines if fits else section.lines[: share - 1]  # the last line counts the rest
+        lines += shown if fits else [*shown, f"  and {section.count - len(shown)} more: agent-sync {section.rest}"]
+    return lines
+
+
+def shares(wanted: Sequence[int], room: int) -> list[int]:
+    """How much each gets of a room: all that it wants while there is enough, else nobody more than others who want it.
+
+    At least 2 each: something, and the number of the rest.
+    """
+    found = [0] * len(wanted)
+    for turn, i in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        found[i] = min(wanted[i], max(room // (len(wanted) - turn), 2))
+        room -= found[i]
+    return found
+
+
+def _summary(board: Overview) -> str:
     counts = [_count(len(board.agents), "agent"), _count(len(board.locks), "lock")]
     counts += [_count(len(board.tasks), "open task")] if board.tasks else []
     counts += [f"{board.waiting} in line (agent-sync queue)"] if board.waiting else []
@@ -44,32 +99,58 @@ def table(board: Overview, now: datetime, colour: bool) -> list[str]:
         counts.append(f"{_count(board.overlaps, 'path')} of yours locked in other worktrees too (agent-sync conflicts)")
     counts += [f"revision {board.revision}"]
     counts += [f"{_count(board.unread, 'message')} waiting for you: agent-sync inbox"] if board.unread else []
-    lines = [", ".join(counts)]
-    if not board.agents:
-        lines.append(
-            "Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand."
-        )
-    else:
-        lines += ["", paint("AGENTS", "1")]
-        rows = [_agent_row(p, board.you.presence.agent.id, now) for p in board.agents]
-        start = 3 + sum(max(len(row[i]) for row in rows) + 2 for i in range(3))  # where the column of the status begins
-        for text, presence in zip(aligned(rows), board.agents, strict=True):
-            end = start + len(presence.status)
-            lines.append(text[:start] + paint(text[start:end], _code(presence)) + text[end:])
-    if board.locks:
-        lines += ["", paint("LOCKS", "1"), *aligned([locks.row(held, now) for held in board.locks[:MAX_ROWS]])]
-        if len(board.locks) > MAX_ROWS:
-            lines.append(f"  and {len(board.locks) - MAX_ROWS} more: agent-sync locks")
-    if board.tasks:
-        lines += ["", paint("TASKS", "1"), *aligned([tasks.row(seen, now) for seen in board.tasks[:MAX_TASKS]])]
-        if len(board.tasks) > MAX_TASKS:
-            lines.append(f"  and {len(board.tasks) - MAX_TASKS} more: agent-sync tasks")
-    if board.decisions:
-        lines += ["", paint("DECISIONS", "1")]
-        lines += [f"  {decision(one, now, 160)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
-        if len(board.decisions) > MAX_DECISIONS:
-            lines.append(f"  and {len(board.decisions) - MAX_DECISIONS} more: agent-sync decisions")
+    return ", ".join(counts)
+
+
+def _sections(board: Overview, now: datetime, colour: bool) -> list[_Section]:
+    held = aligned([locks.row(held, now) for held in board.locks[:MAX_ROWS]])
+    work = aligned([tasks.row(seen, now) for seen in board.tasks[:MAX_TASKS]])
+    decided = [f"  {decision(one, now, 160)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
+    return [
+        _Section("AGENTS", _agent_lines(board, now, colour), len(board.agents), "status --json"),
+        _Section("LOCKS", held, len(board.locks), "locks"),
+        _Section("TASKS", work, len(board.tasks), "tasks"),
+        _Section("DECISIONS", decided, len(board.decisions), "decisions"),
+    ]
+
+
+def _agent_lines(board: Overview, now: datetime, colour: bool) -> list[str]:
+    here = sorted(board.agents, key=_by_name)
+    rows = [_agent_row(presence, board.you.presence.agent.id, now) for presence in here]
+    lines = aligned(rows)
+    if not colour or not rows:
+        return lines
+    start = 3 + sum(max(len(row[i]) for row in rows) + 2 for i in range(3))  # where the column of the status begins
+    for i, presence in enumerate(here):
+        end = start + len(presence.status)
+        lines[i] = lines[i][:start] + paint(lines[i][start:end], _code(presence)) + lines[i][end:]
     return lines
+
+
+def _folded(board: Overview, width: int) -> list[str]:
+    """Only the agents' names, by status."""
+    import textwrap
+
+    me, here = board.you.presence.agent.id, sorted(board.agents, key=_by_name)
+    lines = []
+    for status in COLOURS:
+        names = [
+            escape(presence.agent.name, 32) + (" (you)" if presence.agent.id == me else "")
+            for presence in here
+            if presence.status == status
+        ]
+        head = f"  {status:<8}"
+        if names:
+            lines += textwrap.wrap(
+                ", ".join(names), max(width, 40), initial_indent=head, subsequent_indent=" " * len(head)
+            )
+    return lines
+
+
+def _by_name(presence: Presence) -> list[tuple[int, str]]:
+    """As people sort: `agent-2` before `agent-10`."""
+    parts = re.split(r"([0-9]{1,9})", presence.agent.name.casefold())
+    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)]
 
 
 def agents(board: Overview, now: datetime) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -76,6 +77,9 @@ def read_plain(path: str, cap: int) -> bytes | None:
 
 class Files:
     """Primitives on the files below `root`. Every method may raise `OSError`, with the path in it."""
+
+    CAN_SYNC_ALL = sys.platform == "linux"
+    """Whether the system waits until it is done; others return before."""
 
     def __init__(self, root: str, label: str, platform: Platform = PLATFORM) -> None:
         self.root = root
@@ -242,6 +246,10 @@ class Files:
         status = self.status(probe)
         self.unlink(probe)
         return status.st_mtime if status is not None else 0.0  # then nothing is old
+
+    def sync_all(self) -> None:
+        """Make all files durable that were written so far. Only where `CAN_SYNC_ALL`."""
+        os.sync()
 
     def sync_directory(self, key: str) -> None:
         """Make the names in a directory durable. Worth nothing unless the files were synced first."""

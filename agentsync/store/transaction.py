@@ -42,6 +42,10 @@ Durability = Literal["E", "S", "D"]
 COMPACT_EVERY = 256
 """Revisions after which whoever commits compacts."""
 
+BULK = 1000
+"""Changes from which on their files are synced together, as imports have them: one by one takes seconds, with the guard
+held. The system then syncs what others have written, too, which is worth it only for so many."""
+
 MAX_KEPT_NAME = 200
 """Bytes of a key in the name of a file in quarantine; file systems allow 255 in all."""
 
@@ -166,10 +170,14 @@ class Transaction:
 
     def _apply(self, event: Event, sync: bool) -> None:
         files = self._store.files
+        temps: dict[str, str] = {}
+        if sync and len(event.changes) >= BULK and files.CAN_SYNC_ALL:
+            puts = ((change.put, codec.pretty(bytes(change.record))) for change in event.changes if change.put)
+            temps = {place: files.write_temp(data, sync=False) for place, data in puts}
+            files.sync_all()
         for change in event.changes:
             if change.put is not None:
-                data = codec.pretty(bytes(change.record))
-                temp = files.write_temp(data, sync)
+                temp = temps.get(change.put) or files.write_temp(codec.pretty(bytes(change.record)), sync)
                 try:
                     files.replace(temp, change.put)
                 except FileNotFoundError:  # the first record of its directory

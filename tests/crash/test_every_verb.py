@@ -140,6 +140,7 @@ ELSEWHERE = {
     "git-hook": "below",
     "hotspots": "reads, unless it changes a setting, below",
     "report": "only reads the board, and replaces its page in one step",
+    "console": "the operations of the verbs above; what it takes by force is killed in tests/console",
     "mcp": "a server, whose tools are the operations of the verbs above",
 }
 

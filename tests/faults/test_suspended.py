@@ -43,12 +43,12 @@ def world(tmp_path: Path) -> World:
 
 
 # ---------------------------------------------------------------- more notifications than the kernel keeps
-def overflow(world: World) -> None:
+def overflow(state: Path) -> None:
     """Renames in the log until the queue of a watcher that stands still is full, and some more."""
     limit = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if limit > 50_000:
         pytest.skip(f"the queue of a watcher has room for {limit} notifications")
-    one, other = (f"{world.state}/log/.{name}" for name in "ab")
+    one, other = (f"{state}/log/.{name}" for name in "ab")
     Path(one).touch()
     for _ in range(limit // 4 + 200):  # each is two notifications, and then back
         os.rename(one, other)
@@ -92,7 +92,7 @@ def test_who_follows_the_log_and_stood_still_misses_nothing_although_its_queue_o
     assert int(follower.stdout.readline().split()[0]) == after + 1
     time.sleep(0.5)  # what is there is delivered before it begins to watch
     with standing_still(follower):
-        overflow(world)
+        overflow(world.state)
         for number in range(20):
             alice.locks(f"file-{number}")
     alice.locks("the-last")
@@ -112,7 +112,7 @@ def test_who_waits_and_stood_still_is_granted_although_its_queue_overflowed(worl
     assert in_line(world) == ["bob"]
     time.sleep(0.3)  # it may just have begun to watch
     with standing_still(waiter):
-        overflow(world)
+        overflow(world.state)
         world.clock.now = datetime.now(UTC)
         alice.unlocks("src/app.py")
     out, _ = waiter.communicate(timeout=60)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from core.boards import NOW
 from crash.killing import Snapshot, kill_before
 from faults.operations import fenced
-from invariants import check_replay, check_store, records
+from faults.test_machine import environment
+from invariants import check_replay, check_store, records, replayed
 from world import World
 
 from agentsync.clients import claude
 from agentsync.core import keys
 from agentsync.core.changes import Drop, Put
 from agentsync.core.locks import Granted
-from agentsync.core.records import Agent, Decision, Lock, Message, Record, Task
+from agentsync.core.records import Agent, Decision, Event, Lock, Message, Record, Task
 from agentsync.core.transfer import Bundle, Collision, belongs, plan
 from agentsync.errors import NewerRecordError, NotFoundError, UsageError
 from agentsync.ops import decisions, feed, install, mail, requests, transfer
-from agentsync.store import inspect
+from agentsync.ops.session import open_session
+from agentsync.runtime import Runtime
+from agentsync.store import codec, inspect
 from agentsync.store.compact import KEEP
 
 if TYPE_CHECKING:
@@ -147,6 +153,47 @@ def test_an_import_goes_on_into_compaction_and_another_export(here: World, there
     imported(third, exported(there))
     assert what_comes(third).keys() >= what_comes(there).keys()
     check_replay(third.state)
+
+
+# ---------------------------------------------------------------- one moment
+def test_an_export_needs_no_guard_where_nobody_writes(here: World) -> None:
+    """So it can be made of a board that is read-only, and keeps nobody waiting."""
+    with here.agent("bob").session.store.transaction("bob"):
+        assert len(exported(here)) > 1000
+
+
+WRITER = """
+import sys
+from agentsync.board import open as board
+here = board(sys.argv[1], agent="writer")
+here._session.store._durable = False
+while True:
+    task = here.create_task("T", files=["a.py"])
+    here.send("all", "about " + task.id)
+    here.complete_task(task.id)
+"""
+
+
+def test_while_others_write_an_export_is_still_one_moment(here: World) -> None:
+    """Its records are what its events say, neither more nor less."""
+    env = {**environment("writer"), "AGENT_SYNC_DIR": str(here.state)}
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(here.root)], env=env)
+    revisions = set()
+    try:
+        end = time.monotonic() + 60
+        while len(revisions) < 10 and time.monotonic() < end:
+            header, *rest = lines(transfer.export(open_session(Runtime({"AGENT_SYNC_ID": "x"}, str(here.root)))).data)
+            events = [codec.decode(json.dumps(one).encode(), Event, "event") for one in rest[header["records"] :]]
+            said = {key: value for key, value in replayed(events).items() if key.startswith(COMES)}
+            assert {
+                one["put"]: one["record"] for one in rest[: header["records"]] if one["put"].startswith(COMES)
+            } == said
+            assert [event.rev for event in events] == list(range(1, header["revision"] + 1))
+            revisions.add(header["revision"])
+    finally:
+        writer.kill()
+        writer.wait()
+    assert len(revisions) == 10, "it wrote meanwhile"
 
 
 # ---------------------------------------------------------------- secrets

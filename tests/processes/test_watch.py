@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faults.test_machine import environment, without_inotify
-from faults.test_suspended import standing_still
+from faults.test_suspended import overflow, standing_still
 from rounds import TIMES
 from world import make_repo
 
@@ -141,13 +141,14 @@ def test_a_burst_of_two_writers_who_compact_is_printed_whole(root: Path) -> None
 
 
 def test_who_stood_still_during_a_burst_and_its_compaction_prints_all_of_it(root: Path) -> None:
-    """As in a suspended machine, a stopped job or a debugger."""
+    """As in a suspended machine, a stopped job or a debugger; the kernel keeps only so many notifications meanwhile."""
     notes(root, "the first")
     with watching(root, "--since", "0") as watch:
         assert watch.prints(1) == ["the first"]
         notes(root, "it watches")
         assert watch.prints(1) == ["it watches"]
         with standing_still(watch.process):
+            overflow(root / ".claude/coordination")
             assert [process.wait(PATIENCE) for process in writers(root, 400)] == [0, 0]
         check_burst(root, watch, 400)
 

@@ -7,6 +7,7 @@ anything but print, and never longer than promised.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -304,6 +305,32 @@ def test_a_table_of_thousands_stays_a_screen() -> None:
     said = status.table(overview([presence()], [held(f"{n}.py") for n in range(3000)]), NOW, colour=False)
     assert len(said) < 60
     assert said[-1].strip().startswith("and 29")
+
+
+@pytest.mark.parametrize("screen", [(80, 24), (80, 12), (200, 60), (40, 24)])
+@pytest.mark.parametrize(("agents", "locks"), [(1, 1), (30, 0), (30, 30), (5, 300), (60, 3), (300, 300)])
+def test_on_a_terminal_the_table_is_no_taller_than_the_screen(agents: int, locks: int, screen: tuple[int, int]) -> None:
+    here = [presence(f"agent-{n}", name=f"agent-{n}") for n in range(agents)]
+    said = status.table(overview(here, [held(f"{n}.py") for n in range(locks)]), NOW, False, screen)
+    assert len(said) < screen[1]
+    text = "\n".join(said)
+    if agents <= 30 and screen[0] >= 80 and screen[1] >= 24:
+        assert all(re.search(rf"agent-{n}\b", text) for n in range(agents))
+    shown = sum(line.lstrip()[:1].isdigit() for line in said[1:])
+    counted = [int(line.split()[1]) for line in said if line.endswith("agent-sync locks")]
+    assert shown + sum(counted) == locks
+    assert text.find("agent-2") <= text.find("agent-10") or agents < 11 or "agent-10" not in text
+
+
+@given(st.lists(st.integers(1, 50), max_size=5), st.integers(-5, 100))
+def test_a_room_is_shared_so_that_nobody_gets_more_than_who_wants_more(wanted: list[int], room: int) -> None:
+    found = status.shares(wanted, room)
+    assert all(min(want, 2) <= got <= want for want, got in zip(wanted, found, strict=True))
+    assert sum(found) <= max(room, 2 * len(wanted))
+    if sum(wanted) <= room:
+        assert found == wanted
+    short = [got for want, got in zip(wanted, found, strict=True) if got < want]
+    assert all(got <= least + 1 for got in found for least in short), "somebody was cut for another's sake"
 
 
 def test_colours_are_round_the_status_and_the_headings_and_nothing_else() -> None:
