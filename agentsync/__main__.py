@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from agentsync.cli.context import Context
     from agentsync.runtime import Runtime
 
 
@@ -21,13 +22,19 @@ def main() -> int:
         return answer(hook)
     from agentsync.cli.main import main as command
 
-    return command(sys.argv[1:], serve=_serve)
+    return command(sys.argv[1:], serve=_serve, start_console=_console)
 
 
 def _serve(runtime: Runtime) -> int:
     from agentsync.mcp.server import serve
 
     return serve(runtime)
+
+
+def _console(context: Context, plain: bool, theme: str | None) -> int:
+    from agentsync.console.start import start
+
+    return start(context, plain, theme)
 
 
 def _hook_call(arguments: Sequence[str]) -> Sequence[str] | None:

@@ -30,7 +30,7 @@ class UsageError(AgentSyncError):
 
 
 class HeldError(AgentSyncError):
-    """Somebody else holds it. Raised only by the library's context manager; operations return `Conflict`."""
+    """Somebody else holds it. Raised only where a caller wants an exception; operations return `Conflict`."""
 
     code = 3
 

@@ -191,6 +191,7 @@ def test_a_judgement_of_files_only_does_not_load_the_patterns(repo: Path) -> Non
         (["request", "held.py"], 0),
         (["append", "log.txt", "--content", "x"], 0),
         *((["create-task", "T"], 0), (["tasks"], 0), (["claim-next"], 0), (["complete-task", "T"], 4)),
+        *((["hotspots"], 0), (["report"], 0), (["report", "--json"], 0)),
         *((["decision", "T"], 0), (["decisions"], 0), (["log"], 0), (["log", "x"], 0), (["history", "held.py"], 0)),
         (["watch", "--since", "0", "--timeout", "0"], 0),
     ],
@@ -225,6 +226,22 @@ def test_only_the_mcp_server_itself_loads_its_sdk(repo: Path) -> None:
         assert not {name for name in ours(modules) if name.startswith("agentsync.mcp")}
     assert not packages(hook(repo, "pre-tool-use", "held.py")) & SDK
     assert "mcp" in packages(loaded("-m", "agentsync", "mcp", cwd=repo, stdin=b"")), "this test can see it"
+
+
+def test_only_the_console_on_a_screen_loads_textual(repo: Path) -> None:
+    for words in (["--help"], ["console", "--help"], ["status"], ["console", "--plain"]):
+        modules = loaded("-m", "agentsync", *words, cwd=repo, CLAUDE_CODE_SESSION_ID=SESSION)
+        assert not packages(modules) & {"textual", "rich"}
+        assert words[1:] == ["--plain"] or not {name for name in ours(modules) if name.startswith("agentsync.console")}
+    assert "textual" in packages(loaded("-c", "import agentsync.console.app", cwd=repo)), "this test can see it"
+
+
+def test_a_console_that_is_looked_at_loads_nothing_that_steers(repo: Path) -> None:
+    modules = ours(loaded("-c", "import agentsync.console.app", cwd=repo))
+    assert not modules & {
+        f"agentsync.console.{name}" for name in ("steering", "dialogs", "detail", "plain", "commands")
+    }
+    assert not modules & {"agentsync.store.compact", "agentsync.ops.mail"}
 
 
 def test_the_layers_are_kept() -> None:

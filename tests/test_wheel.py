@@ -62,8 +62,9 @@ def test_everything_that_ships_is_inside_byte_for_byte(wheel: Path) -> None:
             name = f"agentsync/_shipped/{path.relative_to(TOP).as_posix()}"
             assert name in names
             assert archive.read(name) == path.read_bytes()
-        for path in TOP.glob("agentsync/**/*.py"):
+        for path in [*TOP.glob("agentsync/**/*.py"), *TOP.glob("agentsync/**/*.html")]:
             assert path.relative_to(TOP).as_posix() in names
+        assert "agentsync/render/report.html" in names
         assert "agentsync/py.typed" in names
         strays = [name for name in names if re.search(r"__pycache__|\.pyc$|(^|/)tests/|/\.", name)]
         assert strays == []

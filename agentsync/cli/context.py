@@ -26,10 +26,17 @@ MAX_MESSAGE = 2000
 class Context:
     """One run of the command line."""
 
-    def __init__(self, json: bool, serve: Callable[[Runtime], int] | None = None) -> None:
+    def __init__(
+        self,
+        json: bool,
+        serve: Callable[[Runtime], int] | None = None,
+        start_console: Callable[[Context, bool, str | None], int] | None = None,
+    ) -> None:
         self.json = json
         self.serve = serve
         """Starts the MCP server."""
+        self.start_console = start_console
+        """Starts the console: whether line by line, and the theme."""
         self.runtime = Runtime()
         self._opened: Session | None = None
 

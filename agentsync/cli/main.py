@@ -18,12 +18,17 @@ if TYPE_CHECKING:
 DEBUG = "AGENT_SYNC_DEBUG"
 
 
-def main(arguments: Sequence[str], serve: Callable[[Runtime], int] | None = None) -> int:
+def main(
+    arguments: Sequence[str],
+    serve: Callable[[Runtime], int] | None = None,
+    start_console: Callable[[Context, bool, str | None], int] | None = None,
+) -> int:
     """Run one command.
 
     Args:
         arguments: What was typed after the command's name.
         serve: What `mcp` starts: another edge, which this one must not know.
+        start_console: What `console` starts, likewise.
 
     Returns:
         The exit code: 0 done, 1 internal error, 2 usage, 3 conflict, 4 no such thing, 5 gave up waiting, 6 state
@@ -34,7 +39,8 @@ def main(arguments: Sequence[str], serve: Callable[[Runtime], int] | None = None
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 # until the process ends
         elif hasattr(getattr(sys, name), "reconfigure"):
             getattr(sys, name).reconfigure(errors="backslashreplace")  # names on disk need not be UTF-8
-    code = _run(arguments, serve)
+    context = Context("--json" in arguments[: [*arguments, "--"].index("--")], serve, start_console)
+    code = _run(arguments, context)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -46,8 +52,7 @@ def main(arguments: Sequence[str], serve: Callable[[Runtime], int] | None = None
     return code
 
 
-def _run(arguments: Sequence[str], serve: Callable[[Runtime], int] | None) -> int:
-    context = Context(json="--json" in arguments[: [*arguments, "--"].index("--")], serve=serve)
+def _run(arguments: Sequence[str], context: Context) -> int:
     try:
         options = build(arguments).parse_args(arguments)
         context.apply(options)

@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Held, Presence
     from agentsync.core.paths import Target
 
-RESERVED = frozenset({SYSTEM, "all", "past"})
-"""Ids that mean something else."""
+OPERATOR = "operator"
+"""The id of the person at the console, and the name of nobody else: what they say must be theirs."""
+
+CONSOLE = "console"
+"""The client that the operator works with, and nobody else."""
+
+RESERVED = frozenset({SYSTEM, "all", "past", OPERATOR})
+"""Ids that mean something else, or somebody in particular."""
 
 MAX_NAME = 64
 
@@ -58,12 +64,16 @@ def enrol(known: Agent | None, facts: Facts, stamp: Stamp) -> Agent:
     """The record of an agent that shows up, for the first time or again.
 
     Raises:
-        UsageError: The name or the id cannot be used.
+        UsageError: The name, the role or the id cannot be used.
     """
-    if facts.id in RESERVED:
+    is_operator = facts.id == OPERATOR and facts.client == CONSOLE
+    if facts.id in RESERVED and not is_operator:
         raise UsageError(f"{facts.id!r} is a reserved word and cannot be an agent's id", "choose another AGENT_SYNC_ID")
     if facts.name is not None and not 0 < len(facts.name.strip()) <= MAX_NAME:
         raise UsageError(f"a name has 1 to {MAX_NAME} characters", 'for example: agent-sync register --name "backend"')
+    for word in (facts.name, facts.role):
+        if word is not None and word.strip().casefold() == OPERATOR and not is_operator:
+            raise UsageError(f"{OPERATOR!r} is the person at the console", "choose another name or role")
     if known is None:
         known = Agent(id=facts.id, name=facts.id, created_at=stamp.now, last_seen=stamp.now)
     same_process = facts.pid is None

@@ -53,6 +53,8 @@ class Request(Struct, frozen=True, kw_only=True, gc=False):
     """The process that the locks live and die with; None = they are the agent's."""
     all_worktrees: bool = False
     """The team's policy is that worktrees exclude each other."""
+    force: bool = False
+    """Whether live locks of others give way, too. Only a person may ask for that."""
 
 
 class Blocked(Struct, frozen=True, gc=False):
@@ -67,7 +69,7 @@ class Granted(Struct, frozen=True, kw_only=True, gc=False):
 
     locks: tuple[Lock, ...]
     taken_over: tuple[Lock, ...] = ()
-    """Locks that were no longer live and gave way."""
+    """Locks that gave way: no longer live, or taken by force."""
     elsewhere: tuple[Held, ...] = ()
     """Locks on the same paths in other worktrees: a merge conflict to come."""
     writes: tuple[Write, ...] = ()
@@ -96,6 +98,7 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
     wanted = [(_with_reach(target, own), own) for target, own in mine.items()]
     blocked: list[Blocked] = []
     gone: dict[str, Lock] = {}
+    lost: dict[str, str] = {}
     elsewhere: list[Held] = []
     for target, _ in wanted:
         for held in board.touching(target):
@@ -107,10 +110,11 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
                     elsewhere.append(held)
             elif lock.mode == "shared" and request.mode == "shared":
                 continue
-            elif held.live:
+            elif held.live and not request.force:
                 blocked.append(Blocked(target, held))
             else:
                 gone[keys.lock(lock)] = lock
+                lost[keys.lock(lock)] = "was taken from you" if held.live else "had lapsed and was taken over"
     if blocked:
         return Conflict(blocked=tuple(blocked))
     locks: dict[str, Lock] = {}
@@ -125,10 +129,9 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
     writes += [Put(key, lock) for key, lock in locks.items()]
     writes += [Drop(key) for key in sorted(drops) if key not in locks]
     told: dict[str, list[str]] = {}
-    for lock in gone.values():
+    for key, lock in gone.items():
         told.setdefault(lock.holder, []).append(
-            f"your lock on {lock.path} had lapsed and was taken over by {me.name} ({me.id}): "
-            "read the file again before you go on with it"
+            f"your lock on {lock.path} {lost[key]} by {me.name} ({me.id}): read the file again before you go on with it"
         )
     return Granted(
         locks=tuple(locks.values()),

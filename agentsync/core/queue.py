@@ -30,7 +30,8 @@ MAX_PRIORITY = 1000
 """Points. Also the minutes of waiting after which nobody, however important, comes first any more."""
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-"""When the first possible waiter came, whatever a record says."""
+LATEST = datetime(9000, 1, 1, tzinfo=UTC)
+"""When waiters came at the earliest and at the latest, whatever their records say."""
 
 SILENCE = timedelta(seconds=30)
 """Silence after which a waiter whose process cannot be seen from here has gone."""
@@ -60,7 +61,8 @@ def order(waiter: Waiter) -> tuple[datetime, int]:
     minutes cannot be overtaken any more: nobody starves.
     """
     points = max(-MAX_PRIORITY, min(waiter.priority, MAX_PRIORITY))
-    return max(waiter.created_at, EARLIEST) - timedelta(minutes=points), keys.revision_of(waiter.id, "w") or 0
+    came = min(max(waiter.created_at, EARLIEST), LATEST)
+    return came - timedelta(minutes=points), keys.revision_of(waiter.id, "w") or 0
 
 
 def ahead(line: Iterable[Waiter], waiter: Waiter, all_worktrees: bool) -> list[Waiter]:

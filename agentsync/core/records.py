@@ -85,7 +85,7 @@ class Lock(Record, tag="lock", frozen=True, kw_only=True, gc=False):
     scope: Scope
     mode: Mode
     process: Owner | None = None
-    """Of `run`, which holds the lock as long as its command lives: once it is dead, the lock binds nobody."""
+    """Of `run` or of a console, which holds the lock as long as it lives: once it is dead, the lock binds nobody."""
     holder: Id
     holder_name: str
     session: str | None = None

@@ -6,6 +6,11 @@ prints or a record that somebody reads with `cat`. JSON can spell each of them a
 
 from __future__ import annotations
 
+import re
+
+_SUSPECT = re.compile(r"[^\n -~]")
+"""All but what anybody can see at once: a large document is looked at where it is not plain ASCII."""
+
 _INVISIBLE = (
     (0x034F, 0x034F),
     (0x115F, 0x1160),
@@ -29,7 +34,7 @@ def plain_json(document: bytes) -> bytes:
     if document.isascii() and b"\x7f" not in document:
         return document
     text = document.decode("utf-8")
-    return "".join(c if is_visible(c) or c == "\n" else _escaped(c) for c in text).encode()
+    return _SUSPECT.sub(lambda found: found[0] if is_visible(found[0]) else _escaped(found[0]), text).encode()
 
 
 def _escaped(char: str) -> str:

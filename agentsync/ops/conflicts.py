@@ -31,6 +31,9 @@ QUIET = (
 )
 """No hook runs and no configuration speaks while a snapshot is made."""
 
+SNAPSHOT_S = 600.0
+"""Seconds that git may take to read a whole working tree."""
+
 NOBODY = {
     **{f"GIT_{who}_NAME": "agent-sync" for who in ("AUTHOR", "COMMITTER")},
     **{f"GIT_{who}_EMAIL": "agent-sync@localhost" for who in ("AUTHOR", "COMMITTER")},
@@ -169,7 +172,7 @@ class _Trial:
         except FileNotFoundError:
             pass  # nothing was ever staged: git begins with an empty index
         env = {**self.env, "GIT_INDEX_FILE": index}
-        git.ask([*QUIET, "add", "--all", "--ignore-errors", "--", ":/"], base, env, ok=(0, 1))
+        git.ask([*QUIET, "add", "--all", "--ignore-errors", "--", ":/"], base, env, ok=(0, 1), timeout=SNAPSHOT_S)
         tree = git.ask([*QUIET, "write-tree"], base, env)[1].decode().strip()
         head = self._git("rev-parse", "--verify", "-q", "HEAD^{commit}", cwd=base).decode().strip()
         if tree == self._git("rev-parse", "HEAD^{tree}", cwd=base).decode().strip():

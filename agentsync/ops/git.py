@@ -36,6 +36,9 @@ LOCAL = (
 )
 """Variables that tie git to one repository: `git rev-parse --local-env-vars`."""
 
+PATIENCE_S = 60.0
+"""Seconds that git may take for an answer about one repository, however large."""
+
 _SHOWN = 400
 """Characters of git's complaint that are repeated."""
 
@@ -50,7 +53,13 @@ def unbound(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def ask(
-    arguments: Sequence[str], cwd: str, env: Mapping[str, str], ok: Sequence[int] = (0,), stdin: bytes = b""
+    arguments: Sequence[str],
+    cwd: str,
+    env: Mapping[str, str],
+    ok: Sequence[int] = (0,),
+    stdin: bytes = b"",
+    *,
+    timeout: float = PATIENCE_S,
 ) -> tuple[int, bytes]:
     """Run git once.
 
@@ -60,24 +69,30 @@ def ask(
         env: The whole environment.
         ok: Exit codes that are answers.
         stdin: What it reads.
+        timeout: Seconds after which it is ended.
 
     Returns:
         Its exit code and its standard output.
 
     Raises:
-        GitError: It is not there, or ended with another code.
+        GitError: It is not there, ended with another code, or did not end.
     """
+    verb = next((word for word in arguments if not word.startswith("-")), "")
     quiet = {**env, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments]
     try:
-        done = subprocess.run(command, cwd=cwd, env=quiet, input=stdin, capture_output=True, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, env=quiet, input=stdin, capture_output=True, check=False, timeout=timeout
+        )
     except FileNotFoundError as error:
         raise GitError(f"git cannot be started: {error}", "install git, or mend the PATH") from None
+    except subprocess.TimeoutExpired:
+        hint = "a pipe in place of one of git's files makes it wait; see what `git status` does there"
+        raise GitError(f"git {verb} did not answer in {timeout:g} s in {cwd}", hint) from None
     except ValueError:  # half a character, or a NUL
         raise GitError("git cannot be asked about a name that no program can be given", "type another name") from None
     if done.returncode not in ok:
         said = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")[:_SHOWN]
-        verb = next((word for word in arguments if not word.startswith("-")), "")
         raise GitError(f"git {verb} failed in {cwd}: {said or f'exit code {done.returncode}'}", "see what git says")
     return done.returncode, done.stdout
 

@@ -37,6 +37,9 @@ SEAL = b"# seal: "
 MADE = b"# made: the hooks directory\n"
 """A line of hooks for which the directory had to be made, so that it goes with the last of them."""
 
+ANSWER_S = 5.0
+"""Seconds that git may take to say where its hooks are: it reads its configuration, and nothing else."""
+
 MAX_HOOK = 1 << 20
 """Bytes of a file that is looked at: ours is small, others' may be anything."""
 
@@ -174,7 +177,8 @@ def hooks_directory(session: Session) -> str:
         AgentSyncError: It is in no repository.
     """
     base = session.place.base
-    _, said = git.ask(["rev-parse", "--git-path", "hooks"], base, git.unbound(session.runtime.env))
+    words = ["rev-parse", "--git-path", "hooks"]
+    _, said = git.ask(words, base, git.unbound(session.runtime.env), timeout=ANSWER_S)
     return os.path.normpath(os.path.join(base, os.fsdecode(said.removesuffix(b"\n"))))
 
 

@@ -113,7 +113,9 @@ def identify(
             source = stated[kind]
             client, session = client or kind, runtime.env[source]
     if chosen:
-        if not is_valid_id(chosen) or chosen in RESERVED:
+        if chosen in RESERVED:
+            raise UsageError(f"AGENT_SYNC_ID={chosen!r} cannot be an agent's id: it is reserved", "choose another")
+        if not is_valid_id(chosen):
             raise UsageError(
                 f"AGENT_SYNC_ID={chosen[:80]!r} cannot be an agent's id",
                 "use 1 to 64 of a-z 0-9 . _ - , beginning and ending with a letter or digit",

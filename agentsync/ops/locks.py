@@ -87,8 +87,10 @@ def lock(
         task=task,
         all_worktrees=config.worktrees == "deny",
     )
-    decision = take(session, request) if wait is None else take_in_turn(session, request, wait, priority)
-    if isinstance(decision, Conflict) and decision.blocked:
+    if wait is not None:
+        return take_in_turn(session, request, wait, priority)
+    decision = take(session, request)
+    if isinstance(decision, Conflict):
         from agentsync.store import refusals
 
         files, now = session.store.files, session.runtime.now()
@@ -195,9 +197,9 @@ def _release(session: Session, targets: Iterable[Target] | None, force: bool) ->
         return decision
 
 
-def release_exactly(session: Session, granted: Iterable[Lock]) -> Released | Conflict:
+def release_exactly(session: Session, granted: Iterable[Lock], force: bool = False) -> Released | Conflict:
     """Give up locks by what they are, not by how they were typed. What is gone already is no error."""
-    return _release(session, [target_of(lock) for lock in granted], force=False)
+    return _release(session, [target_of(lock) for lock in granted], force)
 
 
 def give_back(session: Session, granted: Iterable[Lock]) -> None:

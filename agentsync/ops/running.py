@@ -117,8 +117,10 @@ def hold(
     reason: str | None = None,
     wait: float | None = None,
     priority: int = 0,
+    everywhere: bool = False,
+    force: bool = False,
 ) -> Hold | Conflict:
-    """Take locks for a command that this process is about to run.
+    """Take locks that end with this process: for a command that it is about to run, or for the person at the console.
 
     Args:
         session: Whose.
@@ -127,6 +129,8 @@ def hold(
         reason: Why, for those who are refused.
         wait: Seconds to stand in line; None = be refused at once.
         priority: Points in line.
+        everywhere: Whether they bind in all worktrees.
+        force: Whether others lose what is in the way, and whoever is in line is passed; they are told.
 
     Raises:
         GaveUpError: The place in line was lost.
@@ -134,7 +138,7 @@ def hold(
     """
     if reason is not None and len(reason) > MAX_REASON:
         raise UsageError(f"the reason has {len(reason)} characters", f"say it in {MAX_REASON}")
-    session, targets = resolve_targets(session, paths)
+    session, targets = resolve_targets(session, paths, everywhere=everywhere)
     config, runtime = session.store.config, session.runtime
     process = runtime.process(runtime.pid)
     owner = Owner(
@@ -150,8 +154,11 @@ def hold(
         reason=reason,
         process=owner,
         all_worktrees=config.worktrees == "deny",
+        force=force,
     )
     held = Hold(session, request)
+    if force:
+        return _seize(held)
 
     def granted(state: State, stamp: Stamp, me: Agent) -> Granted | None:
         decision = held.decide(state, stamp, me)
@@ -170,6 +177,17 @@ def hold(
             decision = queue.decide(state, state.line(), known.agent, request, Stamp(state.now, 0, ""))
     found = decision if isinstance(decision, Conflict) else Conflict(blocked=())
     return replace(found, cycle=outcome.cycle)
+
+
+def _seize(held: Hold) -> Hold:
+    """Take them in any case."""
+    session, request = held.session, held.request
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        me = agents.ensure(session, tx)
+        granted = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
+        assert isinstance(granted, Granted), "a request by force is never refused"
+        held.commit(tx, me, granted, ())
+    return held
 
 
 def run(words: Sequence[str], beat: Callable[[], object]) -> int:

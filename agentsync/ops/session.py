@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from agentsync.store.files import Files
 
 
-__all__ = ["CLI_TIMEOUT", "HOOK_TIMEOUT", "Session", "open_connection", "open_session", "resolve_targets", "resource"]
+__all__ = [
+    "CLI_TIMEOUT",
+    "HOOK_TIMEOUT",
+    "Session",
+    "open_connection",
+    "open_place",
+    "open_session",
+    "resolve_targets",
+    "resource",
+]
 
 
 class Session:
@@ -100,6 +109,12 @@ def open_connection(runtime: Runtime, caller: Caller, timeout: float = CLI_TIMEO
     except UnusableError:
         presences = []  # whoever needs the store will meet the error
     return Session(runtime, place, of_connection(runtime, presences, caller), store, timeout)
+
+
+def open_place(runtime: Runtime, me: Identity, owns_signals: bool = False) -> Session:
+    """The session of somebody whose identity is known, at the store of the runtime's working directory."""
+    place = locate(runtime.cwd, runtime.env)
+    return Session(runtime, place, me, _store(runtime, place, None, owns_signals))
 
 
 def _store(runtime: Runtime, place: Place, files: Files | None, owns_signals: bool) -> Store:

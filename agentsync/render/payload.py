@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agentsync.errors import AgentSyncError
     from agentsync.ops.agents import Whoami
     from agentsync.ops.locks import Checked, Story
+    from agentsync.ops.report import Report
     from agentsync.ops.requests import Standing
     from agentsync.ops.status import Overview
     from agentsync.ops.tasks import Seen
@@ -113,6 +114,19 @@ def story(answer: Story) -> dict[str, Any]:
         "refused": bool(answer.verdict.blocked),
         "locks": [held.lock for held in answer.held],
         "events": list(answer.events),
+    }
+
+
+def report(found: Report) -> dict[str, Any]:
+    """`report --json`: the numbers behind the page, by name."""
+    account: dict[str, Any] = msgspec.to_builtins(found.account, str_keys=True)
+    return {
+        "kind": "report",
+        "project": found.project,
+        "made_at": found.made_at,
+        "known_since": found.known_since,
+        **account,
+        "hotspots": list(found.hotspots),
     }
 
 

@@ -46,6 +46,22 @@ def append(files: Files, agent_id: str, line: Line) -> None:
     files.append(keys.activity(agent_id), _encoder.encode(line) + b"\n")
 
 
+def last_edit(files: Files, agent_id: str) -> Line | None:
+    """The newest edit of an agent; None when it reported none."""
+    try:
+        content = files.read(keys.activity(agent_id), cap=MAX_BYTES)
+    except StrangeFileError:
+        return None
+    for text in reversed(content.data.splitlines()) if content else ():
+        try:
+            line = _decoder.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            continue
+        if line.verb == "edit":
+            return line
+    return None
+
+
 def read(files: Files, agent_id: str) -> Iterator[Line]:
     """What an agent reported, oldest first."""
     try:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from agentsync.store.files import Files
 
 KEY = "refusals.ndjson"
-MAX_BYTES = 1 << 19
-"""Beyond this size the file is cut to its newer half: some two thousand refusals."""
+MAX_BYTES = 1 << 21
+"""Beyond this size the file is cut to its newer half: some eight thousand refusals."""
 
 MAX_LINES = 16
 """Lines that one refusal of many targets makes."""

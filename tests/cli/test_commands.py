@@ -34,7 +34,7 @@ COMMANDS = [
     *("send", "directive", "inbox", "read-message", "ack", "thread", "sent"),
     *("register", "heartbeat", "whoami", "gc", "doctor", "demo"),
     *("queue", "request", "refuse", "append"),
-    *("git-hook", "conflicts", "run", "completion"),
+    *("git-hook", "conflicts", "run", "completion", "console"),
 ]
 """All but `hook`, which speaks the client's language."""
 
@@ -273,6 +273,7 @@ def test_every_answer_can_be_json(words: list[str], kind: str | None, made: bool
 
 def test_the_list_of_json_answers_has_every_command() -> None:
     assert {words[0] for words, _ in JSON_ANSWERS} == set(COMMANDS) - {
+        "console",
         "demo",
         "request",
         "refuse",
@@ -409,6 +410,7 @@ WORDS = {
     "request": ["request", "a.py"],
     "refuse": ["refuse", "m-1", "--reason", "x"],
     "append": ["append", "a.txt", "--content", "x"],
+    "console": ["console", "--plain"],
 }
 
 

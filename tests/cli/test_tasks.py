@@ -26,7 +26,7 @@ MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 COMMANDS = [
     *("create-task", "edit-task", "tasks", "task", "claim-task", "claim-next", "complete-task", "block-task"),
     *("release-task", "reopen-task", "cancel-task", "checkpoint", "note", "handoff"),
-    *("decision", "decisions", "log", "history", "watch"),
+    *("decision", "decisions", "log", "history", "watch", "hotspots", "report"),
 ]
 
 

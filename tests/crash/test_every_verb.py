@@ -29,7 +29,7 @@ from agentsync.cli.parser import build
 from agentsync.clients import claude
 from agentsync.clients.call import GATE
 from agentsync.hook import entry
-from agentsync.ops import append, install
+from agentsync.ops import append, install, user_files
 from agentsync.ops.session import open_session
 from agentsync.store.compact import KEEP
 from agentsync.store.locate import locate
@@ -138,6 +138,9 @@ ELSEWHERE = {
     "completion": "prints a script",
     "import": "killed at every call in tests/ops/test_transfer.py, and run again",
     "git-hook": "below",
+    "hotspots": "reads, unless it changes a setting, below",
+    "report": "only reads the board, and replaces its page in one step",
+    "console": "the operations of the verbs above; what it takes by force is killed in tests/console",
     "mcp": "a server, whose tools are the operations of the verbs above",
 }
 
@@ -342,6 +345,25 @@ def test_settings_are_the_old_or_the_new_ones_and_every_byte_comes_back(
         if not killed:
             break
     assert call > 8
+
+
+def test_a_setting_that_is_changed_is_the_old_or_the_new_one(world: World) -> None:
+    tell(world, Case("", "alice: lock NEWS.md"))
+    types(world, "bob", "lock NEWS.md", codes=(3,))
+    old, new = "# ours\n", '# ours\n\n[paths]\nshared = ["NEWS.md"]\n'
+    file = world.root / ".claude/agent-sync.toml"
+    start, typed = Snapshot(world.state), "hotspots --since 0 --apply NEWS.md"
+    for call in range(1, 100):
+        start.restore()
+        file.write_text(old)
+        killed = kill_before(call, lambda: types(world, "bob", typed), only_changing=not LONG, more=(user_files,))
+        assert file.read_text() in (old, new)
+        types(world, "alice", typed)
+        assert file.read_text() == new
+        assert [path.name for path in file.parent.iterdir() if "agent-sync-" in path.name] == []
+        if not killed:
+            break
+    assert call > 4
 
 
 # ---------------------------------------------------------------- hooks

@@ -23,7 +23,7 @@ from agentsync.core.transfer import belongs
 from agentsync.core.visible import is_visible
 from agentsync.errors import AgentSyncError, DamagedRecordError, NewerRecordError, UsageError
 from agentsync.ops import transfer
-from agentsync.store import activity, codec, log, settings
+from agentsync.store import activity, codec, log, refusals, settings
 from agentsync.store.files import Files
 from agentsync.store.locate import Place, locate, resolve
 
@@ -142,7 +142,7 @@ def patterns(data: bytes) -> None:
 
 
 def lines(data: bytes) -> None:
-    """Log, archive and activity: read to their end, in order."""
+    """Log, archive, activity and refusals: read to their end, in order."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as top:
         for folder in ("log", "archive", "activity"):
             os.mkdir(f"{top}/{folder}")
@@ -154,6 +154,8 @@ def lines(data: bytes) -> None:
         assert all(a < b for a, b in pairwise(revisions))
         list(log.backwards(files))
         assert all(isinstance(line.path, str) for line in activity.read(files, "al"))
+        Path(top, refusals.KEY).write_bytes(data)
+        assert all(isinstance(line.path, str) for line in refusals.read(files))
 
 
 def exported(data: bytes) -> None:

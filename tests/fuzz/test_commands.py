@@ -22,7 +22,7 @@ from agentsync.core.visible import is_visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOT_HERE = {"demo", "hook", "doctor", "watch"}
+NOT_HERE = {"console", "demo", "hook", "doctor", "watch"}
 """They build a repository of their own, read stdin, start processes, do not end."""
 
 

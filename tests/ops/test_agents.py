@@ -88,7 +88,7 @@ def test_a_name_that_is_none_is_refused_and_nobody_registered(name: str, world: 
 
 
 @pytest.mark.parametrize(
-    "agent_id", ["all", "past", "agent-sync", "Alice", "a/b", "..", "con", "a" * 65, "-a", "a.", "ä"]
+    "agent_id", ["all", "past", "agent-sync", "operator", "Alice", "a/b", "..", "con", "a" * 65, "-a", "a.", "ä"]
 )
 def test_an_id_that_cannot_be_one_is_refused(agent_id: str, world: World) -> None:
     with pytest.raises(UsageError, match="cannot be"):

@@ -24,6 +24,7 @@ NAMES = [
 
 LOOKS = [
     *(["log", "--since", "0"], ["log"], ["history", "src/app.py"], ["explain", "src/app.py"], ["status"], ["doctor"]),
+    *(["hotspots", "--since", "0"], ["report", "--since", "0", "--json"]),
     *(["decisions"], ["gc"], ["lock", "src/other.py"], ["send", "--to", "all", "--message", "x"], ["unlock", "--all"]),
 ]
 

@@ -107,7 +107,16 @@ STRANGE: dict[str, Callable[[Path], object]] = {
 
 COMMANDS = [
     *(["status"], ["locks"], ["check", "src/app.py"], ["explain", "src/app.py"], ["tasks"], ["inbox", "--all"]),
-    *(["decisions"], ["queue"], ["log", "--since", "0"], ["history", "src/"], ["sent"], ["whoami"]),
+    *(
+        ["decisions"],
+        ["queue"],
+        ["log", "--since", "0"],
+        ["history", "src/"],
+        ["sent"],
+        ["whoami"],
+        ["hotspots"],
+        ["report"],
+    ),
     *(["lock", "other.py"], ["send", "--to", "all", "--message", "x"], ["claim-next"], ["doctor"], ["gc"]),
     *(["append", "notes.md", "--content", "x"], ["request", "src/app.py"], ["unlock", "--all"], ["init"], ["status"]),
 ]
@@ -335,7 +344,7 @@ def test_nobody_is_at_two_places(words: list[str], stage: Stage) -> None:
 EXTREMES = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"]
 
 
-NUMBERS = [10**12, 2**70, 1, -1]
+NUMBERS = [10**12, 2**70, -1, 1]
 
 ALL = [(time, number) for time in EXTREMES for number in NUMBERS]
 
@@ -477,7 +486,10 @@ def test_tracked_state_of_a_clone_is_never_written_and_never_started(clone: Stag
         assert said.code == 0
         check_text(context_of(said), event)
     after = {path: path.read_bytes() for path in clone.state.rglob("*") if path.is_file()}
-    assert {p for p in after if after[p] != before.get(p)} <= {clone.state / "failures.ndjson"}
+    assert {p for p in after if after[p] != before.get(p)} <= {
+        clone.state / "failures.ndjson",
+        clone.state / "refusals.ndjson",
+    }
     assert not (clone.root.parent / "executed").exists()
 
 

@@ -100,6 +100,7 @@ def looks(ids: dict[str, str], mail: str) -> list[list[str]]:
         *(["claim-task", ids["mine"], "--force", "--lock"], ["release-task", ids["mine"]]),
         *(["claim-task", ids["mine"], "--strict", "--force"], ["claim-next"], ["claim-next", "--lock"]),
         *(["decisions"], ["decisions", "--all"], ["log"], ["log", "--since", "0"], ["log", "--path", "src/"]),
+        *(["hotspots"], ["hotspots", "--apply", HELD], ["report"]),
         *(["history", HELD], ["history", "src/"], ["append", HELD, "--content", "x"], ["request", HELD]),
         *(["inbox"], ["inbox", "--all"], ["sent"], ["thread", mail], ["read-message", mail], ["ack", mail]),
         *(["send", "--to", "nobody", "--message", "x"], ["send", "--to", "mallory", "--message", "x"]),
