@@ -70,7 +70,7 @@ def notification(found: Sequence[Event]) -> tuple[str, str]:
 
 def _summary(one: Event) -> str:
     about = f" [{', '.join(escape(path, 80) for path in one.paths[:4])}]" if one.paths and not one.changes else ""
-    return _once(escape(one.summary, 400)) + about
+    return _once(escape(one.summary.replace(f" ({one.actor})", "", 1), 400)) + about  # the id has its column
 
 
 def _once(summary: str) -> str:
