@@ -454,7 +454,6 @@ def test_settings_that_are_not_understood_are_an_error_object(shell: Shell) -> N
 
 def test_a_defect_of_ours_is_code_1_without_a_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of this machine fails, which nothing expects."""
-    from agentsync.runtime import Runtime
 
     def now(_self: Runtime) -> None:
         raise ZeroDivisionError("the clock")
