@@ -22,6 +22,7 @@ from agentsync import __version__
 from agentsync.__main__ import main
 from agentsync.cli.completion import read
 from agentsync.cli.parser import build
+from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -453,7 +454,6 @@ def test_settings_that_are_not_understood_are_an_error_object(shell: Shell) -> N
 
 def test_a_defect_of_ours_is_code_1_without_a_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of this machine fails, which nothing expects."""
-    from agentsync.runtime import Runtime
 
     def now(_self: Runtime) -> None:
         raise ZeroDivisionError("the clock")
@@ -622,3 +622,32 @@ def test_a_format_of_a_newer_version_is_left_alone(shell: Shell) -> None:
     is_error(shell.types("lock", "b.py", "--json"), 6)
     assert path.read_text() == newer
     assert shell.types("locks").code == 0, "reading goes on"
+
+
+@pytest.mark.parametrize("command", ["gc", "doctor", "conflicts"])
+def test_what_may_take_a_while_says_so_on_a_terminal_and_wipes_it_out(command: str, shell: Shell) -> None:
+    assert shell.types(command).err == ""
+    shell.monkeypatch.setattr(Runtime, "is_terminal", lambda _self, fd: fd == 2)
+    assert re.fullmatch(r"agent-sync: [a-z, ]+ …\r +\r", shell.types(command).err)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("lock a --reson x", "--reason"),
+        ("lock a --reson=x", "--reason"),
+        ("install --client cursr", "cursor"),
+        ("completion bsh", "bash"),
+        ("statsu", "status"),
+    ],
+)
+def test_what_looks_like_the_word_that_was_mistyped_is_named(typed: str, meant: str, shell: Shell) -> None:
+    said = shell.types(*typed.split())
+    assert said.code == 2
+    assert re.search(rf"did you mean .*{meant}\b", said.err)
+
+
+def test_nothing_typed_says_where_to_begin(shell: Shell) -> None:
+    assert shell.types().err == (
+        "agent-sync: no command was given\n  agent-sync status shows who is here; agent-sync --help\n"
+    )
