@@ -33,7 +33,8 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def _gc(context: Context, _options: argparse.Namespace) -> int:
     from agentsync.ops import care
 
-    done = care.gc(context.session)
+    with context.working("tidying up"):
+        done = care.gc(context.session)
     if context.json:
         context.data({"kind": "compaction", **{name: getattr(done, name) for name in done.__struct_fields__}})
     else:
@@ -48,7 +49,8 @@ def _doctor(context: Context, _options: argparse.Namespace) -> int:
     from agentsync.ops.doctor import examine
     from agentsync.render.frame import escape
 
-    findings = examine(context.session)
+    with context.working("examining records, log and hooks"):
+        findings = examine(context.session)
     context.session.store.warnings.clear()  # they are among the findings
     healthy = all(finding.level != "problem" for finding in findings)
     if context.json:

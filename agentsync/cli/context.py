@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from agentsync.ops.session import Session
 
@@ -98,6 +99,19 @@ class Context:
     def board(self, lines: Iterable[str]) -> None:
         """Print lines that hold other agents' words: as they are for a person, framed for anybody else."""
         print("\n".join(lines) if self.is_terminal else framed(lines))
+
+    @contextmanager
+    def working(self, what: str) -> Iterator[None]:
+        """Say on a terminal's stderr what is being done, until it is: for what may take longer than a second."""
+        if not self.runtime.is_terminal(2):
+            yield
+            return
+        text = f"agent-sync: {what} …"
+        print(text, end="", file=sys.stderr, flush=True)
+        try:
+            yield
+        finally:
+            print(f"\r{' ' * len(text)}\r", end="", file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """Say something on the side."""

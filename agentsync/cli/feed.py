@@ -72,7 +72,7 @@ def _decisions(context: Context, options: argparse.Namespace) -> int:
     if context.json:
         context.data(found)
     elif not found:
-        context.say("nothing is decided")
+        context.say("nothing is decided: agent-sync decision TEXT tells everybody")
     else:
         from agentsync.render.feed import decisions as lines
 
@@ -117,7 +117,7 @@ def _read(context: Context, options: argparse.Namespace) -> int:
     elif found:
         context.board(events(found, context.runtime.now()))
     else:
-        context.say("nothing happened")
+        context.say("nothing to show: agent-sync watch waits for what comes")
     return 0
 
 
@@ -130,7 +130,7 @@ def _history(context: Context, options: argparse.Namespace) -> int:
     elif not found:
         from agentsync.render.frame import shorten_path
 
-        context.say(f"nothing is known of {shorten_path(target.path)}")
+        context.say(f"nothing is known of {shorten_path(target.path)}: nobody locked or edited it")
     else:
         from agentsync.render.feed import history
 

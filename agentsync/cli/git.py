@@ -25,7 +25,11 @@ HOOKS = ("pre-commit", "pre-merge-commit", "post-commit", "post-merge", "pre-pus
 
 def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
-    hook = add_parser("git-hook", "answer a hook of git's (what install --git sets up calls it)", "git-hook pre-commit")
+    hook = add_parser(
+        "git-hook",
+        "answer a hook of git's (what install --git sets up calls it)",
+        "git-hook pre-commit\ngit-hook pre-push origin",
+    )
     hook.add_argument("event", choices=HOOKS)
     hook.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="what git gives the hook")
     hook.set_defaults(run=_hook)
@@ -164,11 +168,12 @@ def _conflicts(context: Context, options: argparse.Namespace) -> int:
     from agentsync.render.conflicts import payload, told
 
     conflicts.require_repository(context.session)
-    found = conflicts.ahead(context.session, options.branches)
+    with context.working("trying the merges"):
+        found = conflicts.ahead(context.session, options.branches)
     if context.json:
         context.data(payload(found))
     elif not found:
-        context.say("nobody else works on another branch")
+        context.say("nobody else works on another branch: agent-sync conflicts BRANCH tries one")
     else:
         context.board(told(found))
     return 3 if any(one.conflicts for one in found) else 0

@@ -131,6 +131,8 @@ def _unlock(context: Context, options: argparse.Namespace) -> int:
 
     if options.all and (options.paths or options.resource):
         raise UsageError("--all and paths do not go together", "name the paths, or give --all alone")
+    if not (options.all or options.paths or options.resource):
+        raise UsageError("nothing to unlock was named", "name what you hold (agent-sync locks lists it), or give --all")
     decision = locks.unlock(
         context.session,
         options.paths,
@@ -158,12 +160,13 @@ def _locks(context: Context, _options: argparse.Namespace) -> int:
         context.data([held.lock for held in found])
         return 0
     if not found:
-        context.say("nothing is locked")
+        context.say("nothing is locked: agent-sync lock PATH holds a file")
         return 0
     from agentsync.render.locks import row
     from agentsync.render.table import aligned
 
-    context.board(aligned([row(held, context.runtime.now()) for held in found], indent=""))
+    now = context.runtime.now()
+    context.board(aligned([row(held, now, context.colour) for held in found], indent=""))
     return 0
 
 

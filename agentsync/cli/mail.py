@@ -93,7 +93,7 @@ def _inbox(context: Context, options: argparse.Namespace) -> int:
         context.data([mine(message, context.session.me.id) for message in found])
         return 0
     if not found:
-        context.say("no messages" if options.all else "no new messages")
+        context.say("no messages" if options.all else "no new messages: agent-sync inbox --all lists those you know")
         return 0
     from agentsync.render.messages import listing
 
@@ -152,7 +152,7 @@ def _sent(context: Context, _options: argparse.Namespace) -> int:
         context.data(found)
         return 0
     if not found:
-        context.say("you have sent nothing, or it is no longer kept")
+        context.say("you have sent nothing, or it is no longer kept: agent-sync send --to NAME --message TEXT")
         return 0
     from agentsync.render.messages import reports
 

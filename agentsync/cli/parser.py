@@ -68,21 +68,44 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Complain about a typing error; instead of all commands, name those that look like the one that was typed."""
-        typed = re.match(r"argument COMMAND: invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL)
-        if typed is None:
-            raise UsageExit(2, message, f"{self.prog} --help")
-        import difflib
+        """Complain about a typing error, and name what looks like the word that was typed."""
+        if message.endswith("required: COMMAND"):
+            raise UsageExit(2, "no command was given", f"{self.prog} status shows who is here; {self.prog} --help")
+        if choice := re.match(r"argument (.*?): invalid choice: '(.*)' \(choose from (.*)\)", message, re.DOTALL):
+            meant = _meant(choice[2], re.findall(r"[a-z-]+", choice[3]))
+            if choice[1] != "COMMAND":
+                raise UsageExit(2, message, f"{meant}{self.prog} --help")
+            raise UsageExit(2, f"there is no command {choice[2]!r}", f"{meant}{self.prog} --help lists them")
+        prog, meant = self.prog, ""
+        if message.startswith("unrecognized arguments: "):  # said by the whole, of the command that was typed
+            parser = next(iter(self._commands.values()), self) if len(self._commands) == 1 else self
+            typed = next((word for word in message.split()[2:] if word.startswith("--")), "").partition("=")[0]
+            prog, meant = parser.prog, _meant(typed, [*parser._option_string_actions])
+        raise UsageExit(2, message, f"{meant}{prog} --help")
 
-        alike = difflib.get_close_matches(typed[1], re.findall(r"[a-z-]+", typed[2]), cutoff=0.6)
-        meant = f"did you mean {' or '.join(alike)}? " if alike else ""
-        raise UsageExit(2, f"there is no command {typed[1]!r}", f"{meant}{self.prog} --help lists them")
+    @property
+    def _commands(self) -> dict[str, argparse.ArgumentParser]:
+        """The parsers of the commands that were built."""
+        return {
+            name: parser
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for name, parser in action.choices.items()
+        }
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Stop after --help or --version."""
         if message:
             sys.stdout.write(message)
         raise UsageExit(status)
+
+
+def _meant(typed: str, known: Sequence[str]) -> str:
+    """`did you mean lock or locks? `, or nothing when nothing looks like it."""
+    import difflib
+
+    alike = difflib.get_close_matches(typed, known, cutoff=0.6)
+    return f"did you mean {' or '.join(alike)}? " if alike else ""
 
 
 class _NotTyped:
@@ -122,7 +145,7 @@ def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
         prog="agent-sync",
         description="Keeps the coding agents of one repository off each other's files.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=20),
     )
     parser.add_argument("--version", action="version", version=f"agent-sync {__version__}")
     parser.add_argument("-C", dest="directory", metavar="DIR", help="run as if started in DIR")

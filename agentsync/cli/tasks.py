@@ -180,9 +180,13 @@ def _tasks(context: Context, options: argparse.Namespace) -> int:
         from agentsync.render.tasks import row
 
         now = context.runtime.now()
-        context.board(aligned([row(seen, now) for seen in shown], indent=""))
+        context.board(aligned([row(seen, now, context.colour) for seen in shown], indent=""))
+    elif options.ready:
+        context.say("no task is ready: agent-sync tasks shows what the others wait for")
+    elif options.mine:
+        context.say("no task is yours: agent-sync claim-next gives you one")
     else:
-        context.say("no such tasks" if options.ready or options.mine else "nothing is on the board")
+        context.say("no task is open: agent-sync create-task TITLE makes one")
     if finished:
         context.say(f"and {finished} finished: agent-sync tasks --all")
     return 0

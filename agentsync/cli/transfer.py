@@ -43,7 +43,8 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
 def _export(context: Context, options: argparse.Namespace) -> int:
     from agentsync.ops import transfer, user_files
 
-    made = transfer.export(context.session)
+    with context.working("reading the board"):
+        made = transfer.export(context.session)
     for place in made.left_out:
         context.warn(f"{place} cannot be read and was left out; agent-sync doctor tells more")
     if options.output is None:
@@ -64,7 +65,9 @@ def _import(context: Context, options: argparse.Namespace) -> int:
     from agentsync.core.transfer import Collision, counts
     from agentsync.ops import transfer
 
-    outcome = transfer.bring_in(context.session, _bundle(context, options))
+    bundle = _bundle(context, options)
+    with context.working("taking it over"):
+        outcome = transfer.bring_in(context.session, bundle)
     if isinstance(outcome, Collision):
         return _refuse(context, outcome)
     if context.json:

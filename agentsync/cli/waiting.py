@@ -22,13 +22,19 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     queue.set_defaults(run=_queue)
 
     request = add_parser(
-        "request", "ask who holds a path to let go of it", 'request src/api.py --message "two lines, then it is yours"'
+        "request",
+        "ask who holds a path to let go of it",
+        'request src/api.py --message "two lines, then it is yours"\nrequest src/db/',
     )
     request.add_argument("path", metavar="PATH", help="file, directory, 'pattern' or @resource")
     request.add_argument("--message", metavar="TEXT", help="what to tell the holder")
     request.set_defaults(run=_request)
 
-    no = add_parser("refuse", "answer a request: you keep it", 'refuse m-12 --reason "until the tests are green"')
+    no = add_parser(
+        "refuse",
+        "answer a request: you keep it",
+        'refuse m-12 --reason "until the tests are green"\nrefuse m-12 --reason "I am at it" --json',
+    )
     no.add_argument("request", metavar="REQUEST", help="its id, like m-12")
     no.add_argument("--reason", required=True, help="why, for the one who asked")
     no.set_defaults(run=_refuse)
@@ -54,7 +60,7 @@ def _queue(context: Context, _options: argparse.Namespace) -> int:
 
         context.data([place(one) for one in found])
     elif not found:
-        context.say("nobody waits")
+        context.say("nobody waits: agent-sync lock --wait PATH stands in line")
     else:
         from agentsync.render.queue import rows
 

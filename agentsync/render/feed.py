@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from agentsync.render.frame import escape
+from agentsync.render.frame import escape, named
 from agentsync.render.table import aligned, paint
 from agentsync.render.times import ago, moment
 
@@ -23,6 +24,9 @@ VERBS = {"breach": "31", "takeover": "31", "refuse": "33", "request": "33", "ask
 
 SHOWN = 4
 """Events in one notification."""
+
+
+_TWICE = re.compile(r"\b([a-z0-9][a-z0-9._-]*) \(\1\)")
 
 
 def events(found: Sequence[Event], now: datetime) -> list[str]:
@@ -66,17 +70,22 @@ def notification(found: Sequence[Event]) -> tuple[str, str]:
 
 def _summary(one: Event) -> str:
     about = f" [{', '.join(escape(path, 80) for path in one.paths[:4])}]" if one.paths and not one.changes else ""
-    return escape(one.summary, 400) + about
+    return _once(escape(one.summary.replace(f" ({one.actor})", "", 1), 400)) + about  # the id has its column
+
+
+def _once(summary: str) -> str:
+    """A summary in which an agent whose name is its id is called by it once."""
+    return _TWICE.sub(r"\1", summary)
 
 
 def history(found: Sequence[Happened], now: datetime) -> list[str]:
-    """One line each: age, revision, verb, what, for which task."""
+    """One line each: revision, age, verb, what, for which task."""
     rows = [
         [
-            ago(h.at, now),
             str(h.rev) if h.rev is not None else "-",
+            ago(h.at, now),
             escape(h.verb, 32),
-            escape(h.summary, 240) + (f" (task {escape(h.task, 40)})" if h.task else ""),
+            _once(escape(h.summary, 240)) + (f" (task {escape(h.task, 40)})" if h.task else ""),
         ]
         for h in found
     ]
@@ -91,5 +100,5 @@ def decisions(found: Sequence[Decision], now: datetime) -> list[str]:
 def decision(one: Decision, now: datetime, width: int = 0) -> str:
     """`d-12, 3 min ago, alice (al): …`."""
     instead = f", instead of {escape(one.supersedes, 40)}" if one.supersedes else ""
-    who = f"{escape(one.by_name, 64)} ({one.by})"
+    who = named(one.by_name, one.by)
     return f"{one.id}, {ago(one.created_at, now)}, {who}{instead}: {escape(one.text, width)}"

@@ -33,6 +33,11 @@ def escape(text: str, limit: int = 0) -> str:
     return text[: limit - 1] + "…" if limit and len(text) > limit else text
 
 
+def named(name: str, agent_id: str, limit: int = 64) -> str:
+    """`alice (claude-3fa9c1d2)`, for tables; the id alone where that is the name too."""
+    return agent_id if name == agent_id else f"{escape(name, limit)} ({agent_id})"
+
+
 def shorten(line: str, limit: int) -> str:
     """An escaped line, cut to `limit` characters."""
     return line if len(line) <= limit else line[: limit - 1] + "…"

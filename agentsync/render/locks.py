@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.render.frame import escape, framed, quoted, shorten_path
+from agentsync.render.frame import escape, framed, named, quoted, shorten_path
+from agentsync.render.table import STATES, paint
 from agentsync.render.times import ago, clock, span
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def damage(found: Sequence[Damage], now: datetime) -> str:
     )
 
 
-def row(held: Held, now: datetime) -> list[str]:
+def row(held: Held, now: datetime, colour: bool = False) -> list[str]:
     """Cells for a table: path, holder, what it is, since, until, reason."""
     lock = held.lock
     kind = [word for word, there in ((lock.mode, lock.mode == "shared"), ("auto", lock.auto)) if there]
@@ -172,10 +173,12 @@ def row(held: Held, now: datetime) -> list[str]:
     if not held.live:
         status: str = held.holder.status if held.holder else "expired"
         status = "its command has ended" if lock.process is not None else status
-        kind.append(f"{status}: free to take")
+        free = f"{status}: free to take"
+        kind.append(paint(free, STATES["stale"]) if colour else free)
     until = f"until {clock(held.until, now)}"
     reason = escape(lock.reason or "", 80)
-    return [shorten_path(lock.path, 60), who(held), ", ".join(kind), ago(lock.acquired_at, now), until, reason]
+    holder = named(lock.holder_name, lock.holder)
+    return [shorten_path(lock.path, 60), holder, ", ".join(kind), ago(lock.acquired_at, now), until, reason]
 
 
 def sentence(blocked: Blocked, now: datetime) -> str:

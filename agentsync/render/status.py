@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from agentsync.render import locks, tasks
 from agentsync.render.feed import decision
 from agentsync.render.frame import escape, framed, neutral, shorten, shorten_path
-from agentsync.render.table import aligned, paint
+from agentsync.render.table import aligned, cut, paint, state
 from agentsync.render.times import ago
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Presence
     from agentsync.ops.status import Overview
 
-COLOURS = {"active": "32", "idle": "36", "stale": "33", "offline": "90", "dead": "31"}
-"""SGR codes by status: green, cyan, yellow, grey, red."""
+STATUSES = ("active", "idle", "stale", "offline", "dead")
+"""Of agents, from those who are at work to those who are gone."""
 
 MAX_ROWS = 40
 """Locks in the table; more do not fit a screen."""
@@ -57,11 +57,13 @@ def table(board: Overview, now: datetime, colour: bool, screen: tuple[int, int] 
         colour: Whether to paint.
         screen: Columns and lines of a terminal: what does not fit is folded, or cut and counted.
     """
-    lines = [_summary(board)]
+    lines = _wrapped(_summary(board), screen)
+    me = board.you.presence.agent.id
     if not board.agents:
-        lines.append(
-            "Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand."
-        )
+        hint = "Nobody is here yet. `agent-sync install` sets up the hooks; `agent-sync lock PATH` locks by hand."
+        lines += _wrapped(hint, screen)
+    elif all(presence.agent.id == me for presence in board.agents):
+        lines.append("Nobody else is here.")
     sections = [section for section in _sections(board, now, colour) if section.lines]
     wanted = [len(section.lines) + (len(section.lines) < section.count) for section in sections]
     if screen is not None:
@@ -75,8 +77,17 @@ def table(board: Overview, now: datetime, colour: bool, screen: tuple[int, int] 
         lines += ["", paint(section.title, "1") if colour else section.title]
         fits = section.count <= share
         shown = section.lines if fits else section.lines[: share - 1]  # the last line counts the rest
+        shown = [cut(line, screen[0]) for line in shown] if screen is not None else shown
         lines += shown if fits else [*shown, f"  and {section.count - len(shown)} more: agent-sync {section.rest}"]
     return lines
+
+
+def _wrapped(text: str, screen: tuple[int, int] | None) -> list[str]:
+    if screen is None:
+        return [text]
+    import textwrap
+
+    return textwrap.wrap(text, max(screen[0], 40), break_on_hyphens=False)
 
 
 def shares(wanted: Sequence[int], room: int) -> list[int]:
@@ -103,8 +114,8 @@ def _summary(board: Overview) -> str:
 
 
 def _sections(board: Overview, now: datetime, colour: bool) -> list[_Section]:
-    held = aligned([locks.row(held, now) for held in board.locks[:MAX_ROWS]])
-    work = aligned([tasks.row(seen, now) for seen in board.tasks[:MAX_TASKS]])
+    held = aligned([locks.row(held, now, colour) for held in board.locks[:MAX_ROWS]])
+    work = aligned([tasks.row(seen, now, colour) for seen in board.tasks[:MAX_TASKS]])
     decided = [f"  {decision(one, now, 160)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
     return [
         _Section("AGENTS", _agent_lines(board, now, colour), len(board.agents), "status --json"),
@@ -127,15 +138,7 @@ def _machines(board: Overview, now: datetime) -> list[_Section]:
 
 def _agent_lines(board: Overview, now: datetime, colour: bool) -> list[str]:
     here = sorted(board.agents, key=_by_name)
-    rows = [_agent_row(presence, board.you.presence.agent.id, now) for presence in here]
-    lines = aligned(rows)
-    if not colour or not rows:
-        return lines
-    start = 3 + sum(max(len(row[i]) for row in rows) + 2 for i in range(3))  # where the column of the status begins
-    for i, presence in enumerate(here):
-        end = start + len(presence.status)
-        lines[i] = lines[i][:start] + paint(lines[i][start:end], _code(presence)) + lines[i][end:]
-    return lines
+    return aligned([_agent_row(presence, board.you.presence.agent.id, now, colour) for presence in here])
 
 
 def _folded(board: Overview, width: int) -> list[str]:
@@ -144,7 +147,7 @@ def _folded(board: Overview, width: int) -> list[str]:
 
     me, here = board.you.presence.agent.id, sorted(board.agents, key=_by_name)
     lines = []
-    for status in COLOURS:
+    for status in STATUSES:
         names = [
             escape(presence.agent.name, 32) + (" (you)" if presence.agent.id == me else "")
             for presence in here
@@ -231,16 +234,16 @@ def _fit(head: list[str], entries: list[str], limit: int) -> str:
 _FRAME = len(framed([])) + 1
 
 
-def _agent_row(presence: Presence, me: str, now: datetime) -> list[str]:
+def _agent_row(presence: Presence, me: str, now: datetime, colour: bool = False) -> list[str]:
     agent = presence.agent
     where = escape(agent.worktree or "", 40)
     branch = escape(agent.branch or "", 40)
     host = f"on {escape(agent.host or agent.machine, 32)}" if agent.machine else ""
     return [
         escape(agent.name, 32) + (" (you)" if agent.id == me else ""),
-        agent.id,
+        agent.id if agent.id != agent.name else "",
         escape(agent.client, 16),
-        f" {presence.status} ",
+        state(presence.status, colour),
         ago(agent.last_seen, now),
         " ".join(part for part in (branch, f"[{where}]" if where else "", host) if part),
         escape(agent.role or "", 40),
@@ -251,10 +254,6 @@ def _who(presence: Presence) -> str:
     agent = presence.agent
     role = f", {escape(agent.role, 40)}" if agent.role else ""
     return f"{escape(agent.name, 64)} ({agent.id}, {escape(agent.client, 16)}{role})"
-
-
-def _code(presence: Presence) -> str:
-    return COLOURS[presence.status]
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.render.frame import escape, shorten_path
+from agentsync.render.frame import escape, named, shorten_path
 from agentsync.render.locks import sentence
+from agentsync.render.table import state
 from agentsync.render.times import ago
 
 if TYPE_CHECKING:
@@ -20,14 +21,15 @@ _LISTED = 12
 """Files, dependencies or freed tasks that are named; the rest are counted."""
 
 
-def row(seen: Seen, now: datetime) -> list[str]:
+def row(seen: Seen, now: datetime, colour: bool = False) -> list[str]:
     """Cells for a table: id, status, title, owner, age, priority, what it waits for."""
     task = seen.task
-    owner = f"{escape(task.owner_name or '', 32)} ({task.owner})" if task.owner else ""
+    owner = named(task.owner_name or "", task.owner, 32) if task.owner else ""
     priority = f"priority {task.priority}" if task.priority else ""
     waits = f"waits for {', '.join(other.id for other in seen.unmet[:4])}" if seen.unmet else ""
     reason = f"because: {escape(task.blocked_reason, 60)}" if task.blocked_reason else ""
-    return [task.id, word(seen), escape(task.title, 60), owner, ago(task.updated_at, now), priority, waits or reason]
+    stands, age = state(word(seen), colour), ago(task.updated_at, now)
+    return [task.id, stands, escape(task.title, 60), owner, age, priority, waits or reason]
 
 
 def word(seen: Seen) -> str:

@@ -20,7 +20,9 @@ from world import git, make_repo
 
 from agentsync import __version__
 from agentsync.__main__ import main
+from agentsync.cli.completion import read
 from agentsync.cli.parser import build
+from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -368,7 +370,7 @@ def test_asking_for_a_lock_and_being_refused(shell: Shell) -> None:
     assert [link["of"] for link in listed["behind"]] == ["bob"]
     is_error(shell.types("refuse", asked["id"], "--reason", "no", "--json"), 4)
     assert shell.types("refuse", asked["id"], "--reason", "no", "--json", agent="bob").json == asked
-    assert shell.types("queue").out == "nobody waits\n"
+    assert shell.types("queue").out == "nobody waits: agent-sync lock --wait PATH stands in line\n"
     assert shell.types("request", "a.py", agent="bob").out == "nothing to ask for: a.py is yours\n"
 
 
@@ -452,7 +454,6 @@ def test_settings_that_are_not_understood_are_an_error_object(shell: Shell) -> N
 
 def test_a_defect_of_ours_is_code_1_without_a_traceback(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of this machine fails, which nothing expects."""
-    from agentsync.runtime import Runtime
 
     def now(_self: Runtime) -> None:
         raise ZeroDivisionError("the clock")
@@ -506,10 +507,10 @@ def examples(text: str) -> list[list[str]]:
     return [shlex.split(re.split(r"\s{3,}|\s[<|>]\s?", line)[0])[1:] for line in found]
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "hook", ""])
-def test_every_help_has_examples_that_parse(command: str, shell: Shell) -> None:
+@pytest.mark.parametrize("command", ["", *(command.name for command in read(build()).commands)])
+def test_every_help_has_two_examples_that_parse(command: str, shell: Shell) -> None:
     found = examples(help_of(shell, *([command] if command else [])))
-    assert found, "there are examples"
+    assert len(found) >= 2
     for words in found:
         if "hook" in words:
             assert words[1] in ("pre-tool-use", "session-start")
@@ -546,7 +547,7 @@ def test_what_is_done_says_so_in_a_line(shell: Shell) -> None:
     assert re.fullmatch(r"locked a\.py until [0-9: -]+ UTC, token \S+\n", shell.types("lock", "a.py").out)
     assert shell.types("unlock", "a.py").out == "unlocked a.py\n"
     assert shell.types("unlock", "a.py") == Answer(0, "nothing to unlock\n", "")
-    assert shell.types("locks").out == "nothing is locked\n"
+    assert shell.types("locks").out == "nothing is locked: agent-sync lock PATH holds a file\n"
     assert shell.types("register", "--name", "Alice", "--role", "API").out == "Alice (alice, API) is on the board\n"
     assert shell.types("heartbeat").out == "Alice (alice) is alive\n"
     assert shell.types("whoami").out == "Alice (alice), shell, known by AGENT_SYNC_ID\n"
@@ -621,3 +622,32 @@ def test_a_format_of_a_newer_version_is_left_alone(shell: Shell) -> None:
     is_error(shell.types("lock", "b.py", "--json"), 6)
     assert path.read_text() == newer
     assert shell.types("locks").code == 0, "reading goes on"
+
+
+@pytest.mark.parametrize("command", ["gc", "doctor", "conflicts"])
+def test_what_may_take_a_while_says_so_on_a_terminal_and_wipes_it_out(command: str, shell: Shell) -> None:
+    assert shell.types(command).err == ""
+    shell.monkeypatch.setattr(Runtime, "is_terminal", lambda _self, fd: fd == 2)
+    assert re.fullmatch(r"agent-sync: [a-z, ]+ …\r +\r", shell.types(command).err)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("lock a --reson x", "--reason"),
+        ("lock a --reson=x", "--reason"),
+        ("install --client cursr", "cursor"),
+        ("completion bsh", "bash"),
+        ("statsu", "status"),
+    ],
+)
+def test_what_looks_like_the_word_that_was_mistyped_is_named(typed: str, meant: str, shell: Shell) -> None:
+    said = shell.types(*typed.split())
+    assert said.code == 2
+    assert re.search(rf"did you mean .*{meant}\b", said.err)
+
+
+def test_nothing_typed_says_where_to_begin(shell: Shell) -> None:
+    assert shell.types().err == (
+        "agent-sync: no command was given\n  agent-sync status shows who is here; agent-sync --help\n"
+    )

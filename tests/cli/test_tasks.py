@@ -291,7 +291,10 @@ def test_what_is_done_is_said_in_a_line(shell: Shell) -> None:
     assert shell.types("handoff", "T", "--to", "Bob").out == f"handed on to bob: {made}\n"
     assert shell.types("complete-task", "T", agent="bob").out == f"completed: {made}\n"
     said = shell.types("tasks")
-    assert (said.code, said.out) == (0, "nothing is on the board\nand 1 finished: agent-sync tasks --all\n")
+    assert (said.code, said.out) == (
+        0,
+        "no task is open: agent-sync create-task TITLE makes one\nand 1 finished: agent-sync tasks --all\n",
+    )
 
 
 def test_a_claim_says_all_one_must_know(shell: Shell) -> None:

@@ -199,7 +199,7 @@ def test_a_terminal_is_shown_plain_coloured_lines_and_the_time_as_wanted() -> No
         assert code == 0
         assert SGR.search(seen)
         assert OPEN not in seen
-        assert "UTC  alice  lock      alice (alice) locked a.py" in SGR.sub("", seen)
+        assert "UTC  alice  lock      alice locked a.py" in SGR.sub("", seen)
         assert " s ago  alice  lock" in SGR.sub("", place.on_a_terminal(*words, "--relative")[1])
         assert not SGR.search(place.on_a_terminal(*words, NO_COLOR="1")[1])
 

@@ -27,11 +27,13 @@ from agentsync.ops.locks import Checked, Story
 from agentsync.ops.mail import Delivery
 from agentsync.ops.status import Overview
 from agentsync.render import locks, messages, payload, status, table, times
-from agentsync.render.frame import CLOSE, OPEN
+from agentsync.render.frame import CLOSE, OPEN, named, shorten
+from agentsync.render.table import STATES, aligned, cut, paint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SGR = re.compile(r"\x1b\[[0-9]*m")
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 
 FORGED = [
@@ -340,13 +342,43 @@ def test_colours_are_round_the_status_and_the_headings_and_nothing_else() -> Non
     (row,) = [line for line in painted if "very" in line]
     assert "\x1b[32mactive\x1b[0m" in row
     assert "very active one" in row
-    for code in ("\x1b[0m", "\x1b[1m", *(f"\x1b[{code}m" for code in status.COLOURS.values())):
+    for code in ("\x1b[0m", "\x1b[1m", *(f"\x1b[{code}m" for code in STATES.values())):
         painted = [line.replace(code, "") for line in painted]
     assert painted == plain
 
 
 def test_every_status_has_a_colour() -> None:
-    assert set(status.COLOURS) == {"active", "idle", "stale", "offline", "dead"}
+    assert set(status.STATUSES) == {"active", "idle", "stale", "offline", "dead"}
+    assert set(STATES) >= set(status.STATUSES)
+
+
+def test_columns_are_as_wide_as_what_is_seen() -> None:
+    rows = [["a", "b"], ["long", "c"]]
+    painted = [[paint(cell, "31") for cell in row] for row in rows]
+    assert [SGR.sub("", line) for line in aligned(painted)] == aligned(rows)
+
+
+@given(
+    st.lists(st.tuples(st.text("abc ", max_size=6), st.sampled_from(["", "1", "31"])), max_size=5), st.integers(2, 20)
+)
+def test_a_painted_line_is_cut_where_a_plain_one_is(parts: list[tuple[str, str]], width: int) -> None:
+    plain = "".join(text for text, _ in parts)
+    line = cut("".join(paint(text, code) if code else text for text, code in parts), width)
+    assert SGR.sub("", line) == shorten(plain, width)
+    assert not SGR.search(line) or SGR.findall(line)[-1] == "\x1b[0m"
+
+
+def test_a_name_that_is_the_id_is_said_once() -> None:
+    assert named("bob", "bob") == "bob"
+    assert named("bob", "claude-3fa9c1d2") == "bob (claude-3fa9c1d2)"
+    assert named("bob (bob)", "bob") == "bob (bob) (bob)"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_no_line_of_the_status_is_wider_than_the_screen(width: int) -> None:
+    board = overview([presence(name="n" * 40, role="r" * 40)], [held(reason="why " * 30)])
+    for line in status.table(board, NOW, colour=True, screen=(width, 24)):
+        assert len(SGR.sub("", line)) <= width
 
 
 # ---------------------------------------------------------------- mail and notices
