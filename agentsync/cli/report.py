@@ -62,7 +62,8 @@ def _report(context: Context, options: argparse.Namespace) -> int:
     from agentsync.render.frame import escape
     from agentsync.render.report import html
 
-    found = report.report(context.session, options.since, options.until)
+    with context.working("reading the log"):
+        found = report.report(context.session, options.since, options.until)
     if context.json:
         context.data(payload.report(found))
         return 0
@@ -79,7 +80,8 @@ def _hotspots(context: Context, options: argparse.Namespace) -> int:
     from agentsync.render import hotspots
     from agentsync.render.frame import escape
 
-    found = report.report(context.session, options.since, None)
+    with context.working("reading the log"):
+        found = report.report(context.session, options.since, None)
     hot = [spot for spot in found.hotspots if spot.heat > 0]
     if options.apply is not None:
         done = report.apply(context.session, options.apply, found.hotspots)

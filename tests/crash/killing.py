@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from invariants import check_replay, check_store, history, plain
+from rounds import LONG
 
 from agentsync.core.locks import Granted, conflicting
 from agentsync.store import compact, files, guard, log, setup, store
@@ -129,7 +130,7 @@ class Snapshot:
         self._state = state
         self._spare = state.parent.parent / f"snapshot-{len(list(state.parent.parent.iterdir()))}"
         self._folders = {path for path in state.rglob("*") if path.is_dir()} if state.exists() else set()
-        self._marks: dict[str, tuple[int, int, int]] = {}
+        self._marks: dict[str, tuple[int, ...]] = {}
         self._existed = state.exists()
         if self._existed:
             # Events are never written to, so a second name keeps one; what may be touched is kept as a copy.
@@ -163,15 +164,18 @@ def _keep(path: str, to: str) -> None:
         shutil.copy2(path, to)
 
 
-def _marks(state: Path) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _marks(state: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     for folder, _, names in os.walk(state):
         for name in names:
             yield f"{folder}/{name}", _mark(f"{folder}/{name}")
 
 
-def _mark(path: str) -> tuple[int, int, int]:
+def _mark(path: str) -> tuple[int, ...]:
+    """What tells a file from what it was. An inode's number is given away again, and on the clock of a test sizes and
+    times of modification repeat; the time of change is the system's own.
+    """
     status = os.stat(path)
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
 
 
 def content(state: Path) -> list[tuple[str, bytes]]:
@@ -189,8 +193,10 @@ class Aftermath(NamedTuple):
     """Different directories that the kills left behind, each checked."""
 
 
-def kill_everywhere(world: World, act: Callable[[], object], only_changing: bool = False) -> Aftermath:
+def kill_everywhere(world: World, act: Callable[[], object], only_changing: bool = not LONG) -> Aftermath:
     """Kill `act` before every call that it makes, from the same start each time, and check what is left.
+
+    By default before each that may change the disk: a kill before any other leaves what the next of those finds.
 
     The last round finishes, and what it did must be there: it was acknowledged.
     """

@@ -48,7 +48,7 @@ def test_a_lock_is_taken_or_not(world: World) -> None:
     alice = world.agent("alice")
     alice.registers()
     done = kill_everywhere(world, lambda: alice.locks("src/app.py"))
-    assert done.kills > 30
+    assert done.kills > 10
     assert alice.holds() == ["src/app.py"]
 
 
@@ -158,7 +158,7 @@ def hear(player: Player, heard: Path, when: mail.When = "prompt") -> None:
 def test_a_message_reaches_all_of_its_readers_or_none(world: World) -> None:
     alice, bob, carol = correspondents(world)
     done = kill_everywhere(world, lambda: mail.send(alice.session, "all", "hello"))
-    assert done.kills > 30
+    assert done.kills > 10
     (message,) = mail.inbox(bob.session)
     assert mail.inbox(carol.session) == [message]
     readers = [reader.agent for reader in mail.sent(alice.session)[0].readers]
@@ -319,7 +319,7 @@ def test_a_task_is_made_or_not(world: World) -> None:
     alice.registers()
     alice.runtime.next_id = "7k3f"
     done = kill_everywhere(world, lambda: alice.makes("T", "src/app.py"))
-    assert done.kills > 30
+    assert done.kills > 10
     assert list(alice.sees()) == ["T"]
 
 

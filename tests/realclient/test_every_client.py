@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from clients import DRIVERS, MARKS
+from rounds import LONG
 
 from agentsync.ops.identity import id_of_session
 
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Sessions]
 
-pytestmark = [*MARKS, pytest.mark.parametrize("client", [name for name in DRIVERS if name != "claude"])]
+pytestmark = MARKS
+
+CLIENTS = [name for name in DRIVERS if name != "claude"]
+
+every_client = pytest.mark.parametrize("client", CLIENTS)
+quick_clients = pytest.mark.parametrize("client", [name for name in CLIENTS if LONG or name != "opencode"])
+"""A session of OpenCode takes five seconds of a processor: by default it does what no other test of it shows."""
 
 HELLO = ("hello.txt", "hello world", "goodbye world")
 OTHER = ("other.txt", "other", "CLOBBERED")
@@ -29,6 +36,7 @@ def shown(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("\\u003c", "<").replace("\\u003e", ">")
 
 
+@every_client
 def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board_with_its_process(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     seen: dict[str, Any] = {}
@@ -47,6 +55,7 @@ def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board_with_its_proce
     assert "trust=" not in world.seen("a"), "a lonely agent is told nothing"
 
 
+@every_client
 def test_an_edit_of_a_held_file_is_denied_and_the_model_learns_why(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     world.command("lock", "other.txt", "--reason", "rewriting it")
@@ -71,6 +80,7 @@ def test_an_edit_of_a_held_file_is_denied_and_the_model_learns_why(sessions: Mak
     assert lock["holder"].startswith(f"{client}-")
 
 
+@every_client
 def test_a_command_that_would_write_a_held_file_is_denied_and_the_model_learns_why(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     world.command("lock", "other.txt", "--reason", "rewriting it")
@@ -88,6 +98,7 @@ def test_a_command_that_would_write_a_held_file_is_denied_and_the_model_learns_w
     assert "sed -i" in told
 
 
+@every_client
 def test_a_session_is_told_the_board_at_its_start_and_mail_with_the_prompt(sessions: Make, client: str) -> None:
     world = sessions(clients=(client,))
     world.command("register", "--name", "observer")
@@ -100,6 +111,7 @@ def test_a_session_is_told_the_board_at_its_start_and_mail_with_the_prompt(sessi
     assert "trust=" in first
 
 
+@every_client
 def test_mail_reaches_the_model_in_the_middle_of_its_turn_once(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     turns = [
@@ -116,6 +128,7 @@ def test_mail_reaches_the_model_in_the_middle_of_its_turn_once(sessions: Make, c
     assert [reader["delivered_at"] is not None for reader in message["readers"]] == [True]
 
 
+@every_client
 def test_mail_at_the_end_of_a_turn_lets_it_go_on_once_and_without_a_loop(sessions: Make, client: str) -> None:
     if client == "opencode":
         pytest.skip("it has no hook at the end of a turn")
@@ -133,6 +146,7 @@ def test_mail_at_the_end_of_a_turn_lets_it_go_on_once_and_without_a_loop(session
     assert waiting == ["and another"]
 
 
+@every_client
 def test_its_shell_is_the_same_agent(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     world.command("register", "--name", "observer")
@@ -150,6 +164,7 @@ def test_its_shell_is_the_same_agent(sessions: Make, client: str) -> None:
     assert lock["holder"] == who["id"]
 
 
+@quick_clients
 def test_inside_a_shell_of_another_client_it_is_still_itself(sessions: Make, client: str) -> None:
     """It inherits the variables of the client around it."""
     world, model = sessions(clients=(client,)), DRIVERS[client]
@@ -162,6 +177,7 @@ def test_inside_a_shell_of_another_client_it_is_still_itself(sessions: Make, cli
     assert (world.repo / "other.txt").read_text() == "other\n"
 
 
+@every_client
 @pytest.mark.parametrize("name", ["it's a $HOME, ünïcödé"])
 def test_any_repository_path_works(sessions: Make, client: str, name: str) -> None:
     world, model = sessions(name, clients=(client,)), DRIVERS[client]
@@ -172,6 +188,7 @@ def test_any_repository_path_works(sessions: Make, client: str, name: str) -> No
     assert "hands off" in world.seen("a")
 
 
+@quick_clients
 def test_alone_a_large_file_is_written_although_nobody_reads_the_payload(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     text = "a line of some length\n" * 20_000
@@ -179,6 +196,7 @@ def test_alone_a_large_file_is_written_although_nobody_reads_the_payload(session
     assert (world.repo / "large.txt").read_text() == text
 
 
+@every_client
 def test_strict_blocks_the_edit_when_the_hook_is_gone(sessions: Make, client: str) -> None:
     world, model = sessions("repo", "--strict", clients=(client,)), DRIVERS[client]
     (world.repo / ".claude/hooks/agent-sync").unlink()
@@ -188,6 +206,7 @@ def test_strict_blocks_the_edit_when_the_hook_is_gone(sessions: Make, client: st
         assert "is gone" in world.seen("a")
 
 
+@quick_clients
 def test_without_strict_a_missing_hook_lets_the_edit_through(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     (world.repo / ".claude/hooks/agent-sync").unlink()
@@ -195,6 +214,7 @@ def test_without_strict_a_missing_hook_lets_the_edit_through(sessions: Make, cli
     assert (world.repo / "hello.txt").read_text() == "goodbye world\n"
 
 
+@every_client
 def test_it_and_claude_code_exclude_each_other(sessions: Make, client: str, tmp_path: Path) -> None:
     """Each has a file of its own; then each tries to edit the other's."""
     world, model, claude = sessions(clients=(client, "claude")), DRIVERS[client], DRIVERS["claude"]
@@ -227,6 +247,7 @@ def test_it_and_claude_code_exclude_each_other(sessions: Make, client: str, tmp_
     assert f"{client}-" in world.seen("claude")
 
 
+@every_client
 def test_an_uninstalled_repository_is_as_it_was(sessions: Make, client: str) -> None:
     from agentsync import clients
 
