@@ -162,8 +162,14 @@ class WithoutGuard(Hands):
             return REFUSED, sorted({int(b.held.lock.token.rpartition(":")[2]) for b in decision.blocked})
         for write in decision.writes:
             if isinstance(write, Put):
-                store.files.make_directory(write.key.rpartition("/")[0])
-                store.files.replace(store.files.write_temp(codec.encode(write.record), sync=False), write.key)
+                temp = store.files.write_temp(codec.encode(write.record), sync=False)
+                for _ in range(1000):
+                    store.files.make_directory(write.key.rpartition("/")[0])
+                    try:
+                        store.files.replace(temp, write.key)
+                        break
+                    except FileNotFoundError:  # somebody has removed the empty directory again
+                        continue
         return GRANTED, [[lock.path, stamp.revision] for lock in decision.locks]
 
     def decision(self, targets: Sequence[str], mode: str) -> Any:
