@@ -173,7 +173,11 @@ def _export_session(asked: Asked) -> None:
 
 
 def _user_prompt_submit(asked: Asked) -> None:
-    asked.session.store.touch(asked.session.me.id)
+    session = asked.session
+    if not session.store.touch(session.me.id):
+        from agentsync.ops import agents
+
+        agents.heartbeat(session)  # Copilot calls this while the hook of the start still runs, and before it on busy days
     _deliver(asked, "prompt")
 
 

@@ -1057,6 +1057,15 @@ def test_who_joins_hears_the_last_broadcast_with_the_first_prompt(repo: Repo, al
     assert "we use tabs" in bob.prompts().context
 
 
+def test_a_prompt_that_overtakes_the_start_registers_and_is_told(repo: Repo, alice: Client, bob: Client) -> None:
+    alice.starts()
+    mail.send(repo.agent(alice.id), "all", "we use tabs")
+    assert "we use tabs" in bob.prompts().context
+    bob.starts()
+    assert bob.id in repo.agents()
+    assert bob.prompts().is_silent
+
+
 def test_a_breach_is_told_to_both_sides_once(repo: Repo, alice: Client, bob: Client) -> None:
     alice.starts()
     bob.starts()
