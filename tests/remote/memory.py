@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import TYPE_CHECKING
 
 from agentsync.remote.backend import Done, Lost, Rejected, Snapshot, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from agentsync.remote.backend import Wanted
@@ -64,11 +65,16 @@ class Memory:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.is_cut = False
-        self.swaps = 0
+        self.swaps = self.reads = 0
+        self.before_swap: list[Callable[[], object] | None] = []
+        """What others do just before the next swaps."""
+        self.look_s = 0.0
         self.loses_answer = False
         """The next swap happens, and the answer does not come back."""
 
     def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+        self.reads += 1
+        time.sleep(self.look_s)
         if self.is_cut:
             return Unreachable("the line is cut")
         self.hub.load()
@@ -88,6 +94,8 @@ class Memory:
         self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
     ) -> Done | Lost | Rejected | Unreachable:
         self.swaps += 1
+        if self.before_swap and (others := self.before_swap.pop(0)) is not None:
+            others()
         self.hub.load()
         if self.is_cut:
             return Unreachable("the line is cut")
