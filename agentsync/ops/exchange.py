@@ -106,7 +106,7 @@ class Exchange:
             UnusableError: What is there is no board, another one, or of a newer version.
         """
         started = time.monotonic()
-        snapshot = self._backend.read(self.link.version)
+        snapshot = self._backend.read(self.link.version, shared.LOCKS)
         self._look_s = time.monotonic() - started
         if not isinstance(snapshot, Snapshot):
             raise failure(snapshot, self.link)
@@ -142,7 +142,7 @@ class Exchange:
 
     def _check(self, snapshot: Snapshot, there: Shared, known: Board | None) -> None:
         what = f"what is at {self.link.ref} of {self.link.remote}"
-        if snapshot.files and there.board is None:
+        if snapshot.version is not None and there.board is None:
             raise UnusableError(
                 f"{what} is no board of agent-sync", "name another ref: agent-sync remote add --ref REF"
             )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from agentsync.remote.backend import Wanted
+    from agentsync.core.shared import Wanted
 
 
 class Hub:
@@ -72,14 +72,15 @@ class Memory:
         self.loses_answer = False
         """The next swap happens, and the answer does not come back."""
 
-    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+    def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         self.reads += 1
         time.sleep(self.look_s)
         if self.is_cut:
             return Unreachable("the line is cut")
         self.hub.load()
         version = self.hub.current
-        files = dict(self.hub.versions[version][1]) if version else {}
+        there = self.hub.versions[version][1] if version else {}
+        files = {path: data for path, data in there.items() if wanted is None or wanted.matters(path)}
         return Snapshot(version=version, files=files, follows=known is None or self.hub.follows(version, known))
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
@@ -87,7 +88,7 @@ class Memory:
         found = self.hub.versions.get(version)
         if found is None:
             return None
-        files = {path: data for path, data in found[1].items() if wanted is None or wanted(path)}
+        files = {path: data for path, data in found[1].items() if wanted is None or wanted.matters(path)}
         return Snapshot(version=version, files=files)
 
     def swap(
