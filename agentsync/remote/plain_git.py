@@ -80,7 +80,7 @@ class PlainGit:
     # ------------------------------------------------------------ the three questions
     def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         """See `Backend.read`."""
-        if len(self._files.names(f"{REPOSITORY}/objects/17")) > MANY:
+        if self._is_full():
             self._begin_anew()
         for is_last in (False, True):
             try:
@@ -108,6 +108,9 @@ class PlainGit:
         follows = known in (None, version) or self._is_ancestor(known or "", version)
         return Snapshot(version=version, files=files, follows=follows)
 
+    def _is_full(self) -> bool:
+        return len(self._files.names(f"{REPOSITORY}/objects/17")) > MANY
+
     def _begin_anew(self) -> None:
         """Throw our repository away: first what says that anything is in it."""
         self._files.unlink(SEEN)
@@ -117,6 +120,8 @@ class PlainGit:
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         """See `Backend.recall`."""
+        if self._is_full():
+            return None  # whoever is alone at the board may never read it otherwise
         try:
             return Snapshot(version=version, files=self._contents(version, wanted))
         except EndedError:  # somebody deleted our repository, which is allowed

@@ -19,6 +19,7 @@ from invariants import check_store
 from rounds import ROUNDS
 from world import git, make_repo
 
+from agentsync.core import outgoing
 from agentsync.core.locks import Granted
 from agentsync.core.records import Lock
 from agentsync.ops import exchange, locks, remote, sync
@@ -284,6 +285,45 @@ def test_a_board_that_somebody_forced_back_is_mended(tmp_path: Path) -> None:
     assert code == 6
     assert "no board" in err
     assert [h.lock.path for h in team.session(west).store.state().locks()] == ["a.py", "b.py"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("remote_is", ["git", "strict", "stricter"])
+def test_history_is_folded_and_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote_is: str) -> None:
+    monkeypatch.setattr(outgoing, "SQUASH_EVERY", 6)
+    team = Team(tmp_path, 2)
+    if remote_is == "strict":
+        git("config", "receive.denyNonFastForwards", "true", cwd=team.hub)  # which git means for branches only
+    if remote_is == "stricter":
+        hook = team.hub / "hooks/update"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text('#!/bin/sh\nexec git merge-base --is-ancestor "$2" "$3"\n')
+        hook.chmod(0o755)
+    east, west = team.clones
+    for number in range(16):
+        clone = west if number % 6 == 5 else east
+        session = team.session(clone)
+        assert isinstance(locks.lock(session, [f"{number}.py"], remote=True), Granted)
+        assert session.store.warnings == [], "a fold is no rewind"
+        if number % 4 == 3:
+            session = team.session(west)
+            assert not sync.sync(session).rewound
+            assert session.store.warnings == []
+    assert len(team.board()) == 16
+    assert team.commits() >= 16 if remote_is == "stricter" else team.commits() <= 7
+    team.check()
+
+
+def test_what_is_kept_of_the_board_is_thrown_away_now_and_then_also_by_who_is_alone(tmp_path: Path) -> None:
+    team = Team(tmp_path, 1)
+    (clone,) = team.clones
+    heap = clone / ".claude/coordination/remote.git/objects/17"
+    heap.mkdir(exist_ok=True)
+    for number in range(plain_git.MANY + 1):
+        (heap / f"{number:038x}").write_bytes(b"")
+    assert isinstance(locks.lock(team.session(clone), ["a.py"], remote=True), Granted)
+    assert not heap.exists() or len(list(heap.iterdir())) < 3
+    assert list(team.board()) == ["a.py"]
 
 
 def test_a_repository_that_is_no_clone_says_so(tmp_path: Path) -> None:
