@@ -117,15 +117,13 @@ def merged(base: Task | None, mine: Task | None, theirs: Task | None, is_echo: b
         return theirs
     if mine is None or theirs is None:
         return mine or theirs  # somebody goes on with what the other has cleared away
-    first = theirs if base is not None or theirs.updated_at >= mine.updated_at else mine
-    old = base or first
-    one_side = mine if _same(theirs, old, STANDING) else theirs if _same(mine, old, STANDING) else first
-    found = replace(
-        first,
-        **{name: getattr(one_side, name) for name in STANDING},
-        **{name: _either(name, old, mine, theirs, first) for name in WORDS},
-        **{name: _both(getattr(theirs, name), getattr(mine, name)) for name in LISTS},
-    )
+    if base is None:
+        found = theirs if theirs.updated_at >= mine.updated_at else mine
+    else:
+        side = mine if _same(theirs, base, STANDING) else theirs
+        standing = {name: getattr(side, name) for name in STANDING}
+        found = replace(theirs, **standing, **{name: _either(name, base, mine, theirs) for name in WORDS})
+    found = replace(found, **{name: _both(getattr(theirs, name), getattr(mine, name)) for name in LISTS})
     newest = max(mine.updated_at, theirs.updated_at)
     same = (version for version in (theirs, mine) if replace(found, updated_at=version.updated_at) == version)
     return next(same, replace(found, updated_at=newest))
@@ -135,10 +133,10 @@ def _same(one: Task, other: Task, fields: Iterable[str]) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in fields)
 
 
-def _either(name: str, base: Task, mine: Task, theirs: Task, first: Task) -> object:
-    """A field as the side has it that changed it."""
-    old, my, their = getattr(base, name), getattr(mine, name), getattr(theirs, name)
-    return my if their == old else their if my == old else getattr(first, name)
+def _either(name: str, base: Task, mine: Task, theirs: Task) -> object:
+    """A field as the side has it that changed it; as on the board if both have."""
+    my, their = getattr(mine, name), getattr(theirs, name)
+    return my if their == getattr(base, name) else their
 
 
 def _both(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:

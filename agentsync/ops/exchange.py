@@ -266,8 +266,13 @@ class Exchange:
 
 
 @contextmanager
-def opened(session: Session, backend: Backend | None = None) -> Iterator[Exchange]:
+def opened(session: Session, backend: Backend | None = None, patience_s: float = PATIENCE_S) -> Iterator[Exchange]:
     """This clone at its board; other processes of it wait.
+
+    Args:
+        session: Whose.
+        backend: The engine; None = the remote that was added.
+        patience_s: Seconds to wait for other processes.
 
     Raises:
         UsageError: No remote was added.
@@ -276,7 +281,7 @@ def opened(session: Session, backend: Backend | None = None) -> Iterator[Exchang
     found = session.store.state().link() if session.store.exists() else None
     if found is None:
         raise UsageError("this clone shares nothing with others yet", "agent-sync remote add origin")
-    with alone(session):
+    with alone(session, patience_s):
         again = session.store.state().link()
         if again is None:
             raise UsageError("this clone shares nothing with others any more", "agent-sync remote add origin")
@@ -284,9 +289,9 @@ def opened(session: Session, backend: Backend | None = None) -> Iterator[Exchang
 
 
 @contextmanager
-def alone(session: Session) -> Iterator[None]:
+def alone(session: Session, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """No other process of this clone works with the remote meanwhile."""
-    with Guard(f"{session.place.state}/remote.guard").held(PATIENCE_S, session.store.owns_signals):
+    with Guard(f"{session.place.state}/remote.guard").held(patience_s, session.store.owns_signals):
         yield
 
 

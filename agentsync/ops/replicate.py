@@ -303,7 +303,7 @@ def _take_tasks(
         writes += tx.ask(lambda state, _: list(_receipts(state, copies, names)))
         told = tx.ask(lambda state, stamp: _told(state, changed, names, stamp))
         last = [*told, *there.merged(tx.state)]
-        summary = f"from other machines: {len(changed)} tasks changed"
+        summary = f"from other machines: {len(changed)} tasks changed" if changed else "other machines were heard of"
         for first in range(0, len(writes), BATCH):
             tx.commit("sync", summary, writes[first : first + BATCH])
         tx.commit("sync", summary, last)

@@ -12,7 +12,7 @@ from agentsync.core.lease import is_guest
 from agentsync.core.outgoing import Plan
 from agentsync.core.paths import target_of
 from agentsync.core.records import Lock
-from agentsync.ops import exchange, replicate
+from agentsync.ops import background, exchange, replicate
 from agentsync.ops.replicate import Brought
 from agentsync.remote.backend import Done, Lost
 
@@ -36,21 +36,31 @@ class Synced(Struct, frozen=True, kw_only=True, gc=False):
     rewound: bool = False
 
 
-def sync(session: Session, *, dry_run: bool = False, backend: Backend | None = None) -> Synced:
+def sync(
+    session: Session,
+    *,
+    dry_run: bool = False,
+    backend: Backend | None = None,
+    patience_s: float = exchange.PATIENCE_S,
+) -> Synced:
     """Look at the board, take over what others did, and tell them what happened here.
 
     Args:
         session: Whose.
         dry_run: Whether nothing is to change, neither here nor there.
         backend: The engine; None = the remote that was added.
+        patience_s: Seconds to wait for another process of this clone that is at it.
 
     Raises:
         UsageError: No remote was added.
+        GuardTimeoutError: Another process was at it all the time.
         UnreachableError: There was no answer.
         RejectedError: The remote refused.
         UnusableError: What is there is not our board.
     """
-    with exchange.opened(session, backend) as there:
+    with exchange.opened(session, backend, patience_s) as there:
+        if not dry_run:
+            background.put_off(session)
         came = there.look(dry_run=dry_run)
         rewound = there.is_rewound
         brought = replicate.take_over(there, session, dry_run=dry_run)

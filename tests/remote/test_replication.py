@@ -12,7 +12,7 @@ from remote.cluster import Agent, Cluster
 from agentsync.core import delivery
 from agentsync.core.progress import Says
 from agentsync.core.tasks import Changed, Refused
-from agentsync.ops import care, decisions, mail, requests, status, tasks
+from agentsync.ops import care, decisions, exchange, mail, requests, status, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,6 +201,60 @@ def test_finished_tasks_that_one_machine_clears_away_go_everywhere(
     assert len(board_of(alice)) == len(board_of(bob)) == 1
 
 
+# ---------------------------------------------------------------- claims that ask first
+REMOTE = 'reach = "remote"\n'
+
+
+def test_where_all_is_for_all_machines_a_claim_is_asked_for_on_the_board(cluster: Cluster) -> None:
+    alice, bob = (
+        cluster.machine("east", config=REMOTE).agent("alice"),
+        cluster.machine("west", config=REMOTE).agent("bob"),
+    )
+    tasks.create(alice.session, Says(title="Login form", files=("src/login.py",)))
+    tasks.create(alice.session, Says(title="Logo"))
+    meet(alice, bob)
+    assert isinstance(tasks.claim(alice.session, "Login form", lock=True), Changed)
+    assert cluster.board() == {"src/login.py": f"alice.{cluster.machines['east'].name}"}
+    refused = tasks.claim(bob.session, "Login form", lock=True)
+    assert isinstance(refused, Refused)
+    assert "another machine was first" in refused.why
+    assert bob.holds() == []
+    other = tasks.claim_next(bob.session)
+    assert other is not None
+    assert other.task.title == "Logo"
+
+
+def test_of_its_files_those_that_another_machine_holds_are_named(cluster: Cluster) -> None:
+    alice, bob = (
+        cluster.machine("east", config=REMOTE).agent("alice"),
+        cluster.machine("west", config=REMOTE).agent("bob"),
+    )
+    alice.takes("b.py")
+    tasks.create(bob.session, Says(title="Login form", files=("a.py", "b.py")))
+    claimed = tasks.claim(bob.session, "Login form", lock=True)
+    assert isinstance(claimed, Changed)
+    assert [lock.path for lock in claimed.locks] == bob.holds() == ["a.py"]
+    assert [blocked.held.lock.path for blocked in claimed.busy] == ["b.py"]
+
+
+@pytest.mark.parametrize(("policy", "is_claimed"), [("", False), ('unconfirmed = "warn"\n', True)])
+def test_a_claim_that_cannot_be_confirmed_is_refused_or_warned_of(
+    cluster: Cluster, policy: str, is_claimed: bool
+) -> None:
+    machine = cluster.machine("east", config=REMOTE + policy)
+    alice = machine.agent("alice")
+    made = tasks.create(alice.session, Says(title="Login form", files=("a.py",)))
+    machine.line.is_cut = True
+    if is_claimed:
+        session = alice.session
+        assert isinstance(tasks.claim(session, made.id, lock=True), Changed)
+        assert "not confirmed" in session.store.warnings[0]
+    else:
+        with pytest.raises(exchange.UnreachableError):
+            tasks.claim(alice.session, made.id, lock=True)
+    assert (board_of(alice)["Login form"].owner, alice.holds()) == (("alice", ["a.py"]) if is_claimed else (None, []))
+
+
 # ---------------------------------------------------------------- mail
 def told(agent: Agent) -> list[str]:
     """What mail a hook would tell it with its next prompt."""
@@ -371,6 +425,7 @@ def test_a_rewound_board_gets_back_what_it_lost(cluster: Cluster, pair: tuple[Ag
     mail.send(alice.session, "bob", "hello")
     decisions.decide(alice.session, "we use tabs")
     meet(alice, bob)
+    cluster.advance(minutes=1)
     tasks.claim(bob.session, made.id)
     bob.syncs()
     cluster.hub.current = before
