@@ -120,8 +120,6 @@ class PlainGit:
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         """See `Backend.recall`."""
-        if self._is_full():
-            return None  # whoever is alone at the board may never read it otherwise
         try:
             return Snapshot(version=version, files=self._contents(version, wanted))
         except EndedError:  # somebody deleted our repository, which is allowed
@@ -137,6 +135,8 @@ class PlainGit:
         outcome = self._push(version, base or "")
         if isinstance(outcome, Done):
             self._note(version)
+            if self._is_full():  # whoever is alone at the board may never read it
+                self._begin_anew()
         return outcome
 
     def _push(self, version: str, expected: str) -> Done | Lost | Rejected | Unreachable:
