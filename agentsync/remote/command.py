@@ -50,6 +50,13 @@ SETTINGS = (
 SHOWN = 400
 """Characters of the remote's words that are repeated."""
 
+DENIED = re.compile(
+    r"permission denied|access denied|denied to|authentication failed|could not read (username|password)|"
+    r"invalid (username|credentials)|error: 40[13]|not authori[sz]ed|read.only|protected",
+    re.IGNORECASE,
+)
+"""Words of a remote that will not let us."""
+
 
 class EndedError(AgentSyncError):
     """A git that did not do what it was asked; `said` is its standard error."""
@@ -71,9 +78,18 @@ class Git:
         self._env = {**self._lent, "GIT_DIR": repository}
         self._address: tuple[str, str] | None = None
 
+    def ask(self, *words: str) -> bytes:
+        """Ask the user's repository; returns what git printed.
+
+        Raises:
+            EndedError: It said no, or took too long.
+            AgentSyncError: There is no git.
+        """
+        return self._run(words, self._lent, b"")
+
     def config(self) -> dict[str, list[str]]:
         """What the user's repository has configured, by lower-case name."""
-        listed = self._run(["config", "--local", "--includes", "--list", "-z"], self._lent, b"")
+        listed = self.ask("config", "--local", "--includes", "--list", "-z")
         found: dict[str, list[str]] = {}
         for entry in listed.decode("utf-8", "surrogateescape").split("\0"):
             name, _, value = entry.partition("\n")
