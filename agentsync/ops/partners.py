@@ -116,7 +116,7 @@ def _try(session: Session, trial: Trial, there: Branches, remote: str, named: Se
 def _agents(session: Session) -> dict[str, tuple[Presence, ...]]:
     """The agents of other machines that are still there, by branch."""
     found: dict[str, tuple[Presence, ...]] = {}
-    for presence in session.store.state().presences() if session.store.exists() else ():
+    for presence in session.store.state().everybody() if session.store.exists() else ():
         branch = presence.agent.branch
         if presence.agent.machine is not None and branch and not presence.is_gone:
             found[branch] = (*found.get(branch, ()), presence)

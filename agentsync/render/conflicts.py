@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agentsync.core.visible import is_visible
-from agentsync.render.frame import escape, shorten_path
+from agentsync.render.frame import abroad, escape, shorten_path
 from agentsync.render.locks import who
 from agentsync.render.payload import agent
 
@@ -89,8 +89,7 @@ def _branch(one: Ahead) -> str:
 
 def _agent(presence: Presence) -> str:
     agent = presence.agent
-    where = f" on {escape(agent.host or agent.machine, 32)}" if agent.machine else ""
-    return f"{escape(agent.name, 64)} ({agent.id}){where}"
+    return f"{escape(agent.name, 64)} ({agent.id}){abroad(agent.host, agent.machine)}"
 
 
 def _verdict(one: Ahead) -> str:
