@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agentsync.core.lease import is_guest
 from agentsync.core.locks import Blocked
 from agentsync.core.paths import Target, overlap, target_of
 from agentsync.errors import AgentSyncError, NotFoundError
@@ -110,9 +111,9 @@ class Trial:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
         }
         state = session.store.state() if session.store.exists() else None
-        there = state.presences() if state else []
+        there = [p for p in state.presences() if p.agent.machine is None] if state else []  # no guest is in a worktree
         self.agents = [p for p in there if p.agent.id != session.me.id and not p.is_gone and not p.ended]
-        self.locks = [held for held in state.locks() if held.live] if state else []
+        self.locks = [held for held in state.locks() if held.live and not is_guest(held.lock)] if state else []
 
     def run(self, branches: Sequence[str]) -> list[Ahead]:
         """Try to merge with other worktrees, or with branches of this repository."""

@@ -133,12 +133,13 @@ class Provisioning:
         there = self._view(wish.name) if address is None else None
         if there is not None:
             self._require_as_wished(there)
-        kind = "--public" if wish.public else "--private"
-        made = Step(
-            what="create", command=("gh", "repo", "create", wish.name, kind), done=bool(address or there is not None)
-        )
+        steps = []
+        if address is None:
+            kind = "--public" if wish.public else "--private"
+            make = ("gh", "repo", "create", wish.name, kind)
+            steps.append(Step(what="create", command=make, done=there is not None))
         known = address or (self._url(there) if there else "ADDRESS")
-        steps = [made, Step(what="remote", command=("git", "remote", "add", wish.remote, known), done=bool(address))]
+        steps.append(Step(what="remote", command=("git", "remote", "add", wish.remote, known), done=bool(address)))
         if wish.push:
             steps.append(Step(what="push", command=("git", "push", "-u", wish.remote, self.branch or "")))
         steps.append(self._board())
