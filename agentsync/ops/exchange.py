@@ -171,7 +171,7 @@ class Exchange:
             now=state.now,
             held=held,
             partial=self._targets is not None,
-            presences=state.presences(),
+            presences=agents.as_checked_out(self._session, state.presences()),
             machines={machine.id: machine for machine in state.machines()},
             rewound=self.is_rewound,
         )

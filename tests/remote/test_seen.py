@@ -8,6 +8,7 @@ import pytest
 from console.conftest import operator_at
 from remote.cluster import Agent, Cluster
 from remote.memory import Memory
+from world import git
 
 from agentsync.console import detail
 from agentsync.console.steering import Operator
@@ -154,6 +155,22 @@ def test_a_host_that_would_steer_a_terminal_does_not(cluster: Cluster, pair: tup
     )
     assert "on \\x1b[31m" in everything
     assert not {"\x1b", "\u202e"} & set(everything)
+
+
+def test_the_branch_that_others_are_told_is_the_one_that_is_checked_out_now(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, bob = pair
+    west = cluster.machines["west"].root
+    git("worktree", "add", "-q", "-b", "side", "../west-side", cwd=west)
+    dave = cluster.machines["west"].agent("dave", cwd=west.parent / "west-side")
+    dave.registers()
+    git("switch", "-q", "-c", "login", cwd=west)
+    bob.syncs()
+    alice.syncs()
+    branches = {p.agent.name: p.agent.branch for p in alice.session.store.state().everybody()}
+    assert branches == {"alice": "main", "bob": "login", "dave": "side"}
+    assert not bob.syncs().put, "it is told once"
 
 
 # ---------------------------------------------------------------- what is done
