@@ -209,14 +209,14 @@ def test_others_in_worktrees_of_this_repository_are_tried_too(team: Team, tmp_pa
 
 
 # ---------------------------------------------------------------- with a board
-def test_branches_are_those_of_agents_on_other_machines(team: Team) -> None:
+def test_branches_are_those_of_agents_on_other_machines(team: Team, tmp_path: Path) -> None:
     team.pushes("noise")
     team.pushes("feature")
     team.alice.does("remote", "add", "origin")
     team.bob.does("remote", "add", "origin")
-    assert team.bob.does("lock", "--remote", "src/").code == 0
-    dave = team.shop.agent("dave", team.bob.cwd)
-    team.bob.must("checkout", "-q", "-b", "secret")
+    assert team.bob.does("register", "--name", "bob").code == 0
+    team.bob.must("worktree", "add", "-q", "-b", "secret", str(tmp_path / "side"))
+    dave = team.shop.agent("dave", tmp_path / "side")
     assert dave.does("lock", "--remote", "README").code == 0
     team.alice.does("sync")
     team.alice.writes("other.py", "mine\n")
