@@ -59,6 +59,8 @@ class Exchange:
     def __init__(self, session: Session, link: Link, backend: Backend | None = None) -> None:
         self._session = session
         self.link = link
+        self.forced: dict[str, str] = {}
+        """Tokens of guests' locks that were taken from them here, by key: these go from the board, and stay away."""
         self._backend = backend or engine(session, link.remote, link.ref)
         self._version: str | None = None
         self._targets: tuple[Target, ...] | None = None
@@ -127,6 +129,9 @@ class Exchange:
         self.shared, self.files, self.is_fresh = there, snapshot.files, True
         with session.store.transaction(session.me.id, session.timeout) as tx:
             known = self._known(tx.state)
+            if self.forced:
+                kept = {key: lock for key, lock in there.locks.items() if self.forced.get(key) != lock.token}
+                there = replace(there, locks=kept)
             came = incoming.received(tx.state, there, known, session.store.config, stamp=tx.stamp, quiet=quiet)
             if not dry_run:
                 writes = agents.answered(tx, (*came.gone, *came.lost), came.writes)
@@ -166,7 +171,7 @@ class Exchange:
             now=state.now,
             held=held,
             partial=self._targets is not None,
-            presences=state.presences(),
+            presences=agents.as_checked_out(self._session, state.presences()),
             machines={machine.id: machine for machine in state.machines()},
             rewound=self.is_rewound,
         )

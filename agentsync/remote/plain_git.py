@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING
 
 from agentsync.remote.backend import LIMIT_S, Done, Lost, Rejected, Snapshot, Unreachable
-from agentsync.remote.command import SHOWN, EndedError, Git
+from agentsync.remote.command import DENIED, SHOWN, EndedError, Git
 from agentsync.store.files import MAX_RECORD
 
 if TYPE_CHECKING:
@@ -40,12 +40,6 @@ _LOST = re.compile(
 
 _BROKEN = re.compile(r"bad object|bad tree|missing|unable to read|corrupt|is empty|not a (valid|git)|did not send all")
 """Words for a repository of ours in which something is gone, or came out of a power cut empty."""
-
-_DENIED = re.compile(
-    r"permission denied|access denied|denied to|authentication failed|could not read (username|password)|"
-    r"invalid (username|credentials)|403|401|not authori[sz]ed|read.only|protected",
-    re.IGNORECASE,
-)
 
 
 class PlainGit:
@@ -79,7 +73,7 @@ class PlainGit:
                 return self._fetched(known)
             except EndedError as error:
                 if is_last or not _BROKEN.search(error.said):
-                    return Rejected(error.said) if _DENIED.search(error.said) else Unreachable(error.said)
+                    return Rejected(error.said) if DENIED.search(error.said) else Unreachable(error.said)
             self._begin_anew()
         raise AssertionError("the last time returns")
 
@@ -136,7 +130,7 @@ class PlainGit:
             said = error.said
             refused = re.search(r"^!\t.*\t\[(remote )?rejected\] \((.*)\)", said, re.MULTILINE)
             if refused is None:
-                return Rejected(said) if _DENIED.search(said) else Unreachable(said)
+                return Rejected(said) if DENIED.search(said) else Unreachable(said)
             if _LOST.search(refused[2]):
                 return Lost()
             words = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
