@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from remote import etcd_server
 from remote.memory import Hub, Memory
 from world import git, make_repo
 
 from agentsync.remote.backend import Backend, Done, Lost, Snapshot
+from agentsync.remote.etcd import Etcd
 from agentsync.remote.plain_git import PlainGit
 from agentsync.store.files import Files
 
@@ -40,7 +43,19 @@ def by_git(tmp_path: Path) -> Connect:
     return connect
 
 
-ENGINES = (in_memory, by_git)
+def by_etcd(tmp_path: Path) -> Connect:
+    address = etcd_server.shared().address(f"board-{os.urandom(8).hex()}")
+    clones = iter(range(99))
+
+    def connect() -> Backend:
+        state = tmp_path / f"state-{next(clones)}"
+        (state / "tmp").mkdir(parents=True)
+        return Etcd(Files(str(state), "t"), address, "refs/agentsync/state", env={})
+
+    return connect
+
+
+ENGINES = (in_memory, by_git, by_etcd)
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__)

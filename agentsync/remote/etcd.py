@@ -1,0 +1,290 @@
+"""A board as a log in etcd: for teams for whom one ref of a git remote has become too slow.
+
+Below the board's prefix there is one key that everybody wants to change, and a log that nobody changes:
+
+    <board>/<ref>/head                        the version that counts
+    <board>/<ref>/log/<version>/<part>        what it changed, and which version it came after
+
+A version is a number, one more than that of the one before, and a random rest: no two are equal, whatever is restored
+from whichever backup. A swap is one transaction: if `head` is what it was, write the entry and the new `head`. It has
+the same few operations however much it changes; what is too much for one request is written before, in parts, which
+mean nothing until there is a `head` that leads to them. So a process that dies leaves a board that is whole, and parts
+of a version that can never count any more once there is another of its number: the next squash removes them.
+
+Reading is one question as well: `head`, and the log from the version on that is known. What a version was is kept here,
+in one file, which is a saving and no more: without it the log is read from its beginning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from agentsync.remote import gateway
+from agentsync.remote.backend import LIMIT_S, Done, Lost, Rejected, Snapshot, Unreachable
+from agentsync.remote.gateway import Gateway, NoAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from agentsync.remote.backend import Wanted
+    from agentsync.store.files import Files
+
+DIRECTORY = "remote.etcd"
+"""Ours, in the state directory."""
+
+SEEN = f"{DIRECTORY}/seen"
+"""A version and its files, after a checksum of both."""
+
+PART = 1 << 20
+"""Bytes of one value; etcd takes requests of one and a half times that."""
+
+_VERSION = re.compile(r"([0-9]{12})-[0-9a-f]{16}")
+
+
+class _Entry(Struct, frozen=True, gc=False):
+    """What is in the log."""
+
+    parent: str | None
+    """None: `files` is all there is."""
+    about: str
+    files: dict[str, bytes | None]
+
+
+class _Seen(Struct, frozen=True, gc=False):
+    version: str
+    files: dict[str, bytes]
+
+
+class _Pair(Struct, frozen=True, gc=False):
+    key: bytes
+    value: bytes = b""
+
+
+class _Found(Struct, frozen=True, gc=False):
+    kvs: list[_Pair] = []
+
+
+class _Response(Struct, frozen=True, gc=False):
+    response_range: _Found = _Found()
+
+
+class _Answer(Struct, frozen=True, gc=False):
+    """Of a transaction. What is empty or false is left out."""
+
+    succeeded: bool = False
+    responses: list[_Response] = []
+
+
+class Etcd:
+    """The board at an address."""
+
+    def __init__(
+        self, files: Files, address: str, ref: str, *, env: Mapping[str, str], limit_s: float = LIMIT_S
+    ) -> None:
+        """Nothing is asked before it is needed.
+
+        Args:
+            files: Primitives below the state directory.
+            address: As `gateway.parse` takes it.
+            ref: Of several boards there, which: part of all keys.
+            env: The caller's environment.
+            limit_s: Seconds that one question may take.
+
+        Raises:
+            UsageError: The address is none.
+        """
+        where = gateway.parse(address)
+        self._gateway = Gateway(where, env, limit_s)
+        self._files = files
+        self._head = f"{where.board}/{ref}/head"
+        self._log = f"{where.board}/{ref}/log/"
+        self._seen: _Seen | None = None
+
+    # ------------------------------------------------------------ the three questions
+    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+        """See `Backend.read`."""
+        try:
+            return self._read(known)
+        except NoAnswerError as error:
+            return error.outcome
+
+    def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
+        """See `Backend.recall`."""
+        seen = self._remembered()
+        if seen is None or seen.version != version:
+            return None
+        files = {path: data for path, data in seen.files.items() if wanted is None or wanted(path)}
+        return Snapshot(version=version, files=files)
+
+    def swap(
+        self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+    ) -> Done | Lost | Rejected | Unreachable:
+        """See `Backend.swap`."""
+        try:
+            return self._swap(base, changes, " ".join(about.split())[:200], squash)
+        except NoAnswerError as error:
+            return error.outcome
+
+    # ------------------------------------------------------------ reading
+    def _read(self, known: str | None) -> Snapshot:
+        seen = self._remembered()
+        first = min(_number(seen.version), _number(known or seen.version)) if seen else 0
+        for start in (first, 0):
+            head, log = self._since(start)
+            if head is None:
+                return Snapshot(version=None, files={}, follows=known is None)
+            way = dict(_way(head, log))
+            files = _replayed(way, seen)
+            if files is not None:
+                self._remember(_Seen(head, files))
+                return Snapshot(version=head, files=files, follows=known is None or known in way)
+        raise NoAnswerError(Rejected("the log of the board is damaged"))
+
+    def _since(self, number: int) -> tuple[str | None, dict[str, bytes]]:
+        """The newest version, and what the log has from a number on, as of one moment."""
+        log = {"key": f"{self._log}{number:012d}".encode(), "range_end": f"{self._log}:".encode()}
+        answer = self._transaction([], [{"request_range": {"key": self._head.encode()}}, {"request_range": log}])
+        heads, entries = (response.response_range.kvs for response in answer.responses)
+        if not heads:
+            return None, {}
+        head = heads[0].value.decode("ascii", "replace")
+        if not _VERSION.fullmatch(head):
+            raise NoAnswerError(Rejected("what is there is no board of agent-sync"))
+        found: dict[str, list[bytes]] = {}
+        for pair in entries:  # in the order of their keys
+            version = pair.key.decode("utf-8", "replace").removeprefix(self._log).partition("/")[0]
+            found.setdefault(version, []).append(pair.value)
+        return head, {version: b"".join(parts) for version, parts in found.items()}
+
+    # ------------------------------------------------------------ changing
+    def _swap(self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool) -> Done | Lost:
+        seen = self._remembered()
+        before = {} if base is None else seen.files if seen is not None and seen.version == base else None
+        if squash and before is None:
+            there = self._read(None)
+            if there.version != base:
+                return Lost()
+            before = there.files
+        after = None if before is None else _changed(before, changes)
+        is_whole = base is None or squash
+        assert after is not None or not is_whole
+        entry = _Entry(None, about, {**(after or {})}) if is_whole else _Entry(base, about, dict(changes))
+        number = _number(base) + 1 if base else 1
+        version = f"{number:012d}-{os.urandom(8).hex()}"
+        if not self._committed(base, version, msgspec.msgpack.encode(entry), f"{number:012d}" if squash else ""):
+            return Lost()
+        if after is not None:
+            self._remember(_Seen(version, after))
+        return Done(version)
+
+    def _committed(self, base: str | None, version: str, entry: bytes, forget: str) -> bool:
+        """Write an entry, and make it count if the base still does. That may be asked again: it happens once.
+
+        Args:
+            base: As in `swap`.
+            version: The new one.
+            entry: What is to be in the log.
+            forget: Up to where the log is not needed any more.
+        """
+        parts = [entry[at : at + PART] for at in range(0, len(entry), PART)]
+        keys = [f"{self._log}{version}/{number:04d}".encode() for number in range(len(parts))]
+        for key, part in zip(keys[:-1], parts[:-1], strict=True):
+            self._gateway.ask("kv/put", {"key": key, "value": part})
+        unchanged: dict[str, Any] = {"key": self._head.encode()}
+        if base is None:
+            unchanged |= {"target": "CREATE", "result": "EQUAL", "create_revision": "0"}
+        else:
+            unchanged |= {"target": "VALUE", "result": "EQUAL", "value": base.encode()}
+        exist = {"target": "CREATE", "result": "GREATER", "create_revision": "0"}
+        writes = [
+            {"request_put": {"key": keys[-1], "value": parts[-1]}},
+            {"request_put": {"key": self._head.encode(), "value": version.encode()}},
+        ]
+        if forget:
+            older = {"key": self._log.encode(), "range_end": f"{self._log}{forget}".encode()}
+            writes.append({"request_delete_range": older})
+        mine = {"request_range": {"key": keys[-1], "keys_only": True}}
+        answer = self._transaction([unchanged, *({"key": key, **exist} for key in keys[:-1])], writes, [mine])
+        if answer.succeeded or any(response.response_range.kvs for response in answer.responses):
+            return True  # or it had, and the answer was lost
+        for key in keys[:-1]:
+            self._gateway.ask("kv/deleterange", {"key": key})
+        return False
+
+    def _transaction(
+        self, compare: Sequence[object], success: Sequence[object], failure: Sequence[object] = ()
+    ) -> _Answer:
+        told = self._gateway.ask("kv/txn", {"compare": compare, "success": success, "failure": failure})
+        try:
+            return msgspec.json.decode(told, type=_Answer)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise NoAnswerError(Unreachable("that is not how etcd answers")) from None
+
+    # ------------------------------------------------------------ what was seen
+    def _remembered(self) -> _Seen | None:
+        if self._seen is None:
+            found = self._files.read(SEEN, gateway.LARGEST)
+            if found is None or found.data[:4] != zlib.crc32(found.data[4:]).to_bytes(4):
+                return None  # a power cut may leave anything
+            try:
+                self._seen = msgspec.msgpack.decode(found.data[4:], type=_Seen)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                return None
+        return self._seen
+
+    def _remember(self, seen: _Seen) -> None:
+        if self._seen is not None and self._seen.version == seen.version:
+            return
+        self._seen = seen
+        data = msgspec.msgpack.encode(seen)
+        self._files.make_directory(DIRECTORY)
+        self._files.replace(self._files.write_temp(zlib.crc32(data).to_bytes(4) + data, sync=False), SEEN)
+
+
+def _number(version: str) -> int:
+    found = _VERSION.fullmatch(version)
+    return int(found[1]) if found else 0
+
+
+def _way(head: str, log: Mapping[str, bytes]) -> Iterator[tuple[str, _Entry]]:
+    """Versions from the newest back to one that has everything, or as far as the log goes."""
+    version: str | None = head
+    while version is not None and version in log:
+        try:
+            entry = msgspec.msgpack.decode(log[version], type=_Entry)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        yield version, entry
+        version = entry.parent if _number(entry.parent or "") < _number(version) else None
+
+
+def _replayed(way: dict[str, _Entry], seen: _Seen | None) -> dict[str, bytes] | None:
+    """The files of the newest version; None when its way does not come from anything that is known."""
+    files: dict[str, bytes] | None = None
+    for version in reversed(way):
+        if seen is not None and version == seen.version:
+            files = dict(seen.files)
+        elif way[version].parent is None:
+            files = _changed({}, way[version].files)
+        elif files is not None:
+            _change(files, way[version].files)
+    return files
+
+
+def _changed(files: Mapping[str, bytes], changes: Mapping[str, bytes | None]) -> dict[str, bytes]:
+    changed = dict(files)
+    _change(changed, changes)
+    return changed
+
+
+def _change(files: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None:
+    for path, data in changes.items():
+        files.pop(path, None)
+        if data is not None:
+            files[path] = data
