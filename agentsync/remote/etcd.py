@@ -195,7 +195,7 @@ class Etcd:
         parts = [entry[at : at + PART] for at in range(0, len(entry), PART)]
         keys = [f"{self._log}{version}/{number:04d}".encode() for number in range(len(parts))]
         for key, part in zip(keys[:-1], parts[:-1], strict=True):
-            self._gateway.ask("kv/put", {"key": key, "value": part})
+            self._gateway.ask("kv/put", {"key": key, "value": part}, _Answer)
         unchanged: dict[str, Any] = {"key": self._head.encode()}
         if base is None:
             unchanged |= {"target": "CREATE", "result": "EQUAL", "create_revision": "0"}
@@ -214,17 +214,13 @@ class Etcd:
         if answer.succeeded or any(response.response_range.kvs for response in answer.responses):
             return True  # or it had, and the answer was lost
         for key in keys[:-1]:
-            self._gateway.ask("kv/deleterange", {"key": key})
+            self._gateway.ask("kv/deleterange", {"key": key}, _Answer)
         return False
 
     def _transaction(
         self, compare: Sequence[object], success: Sequence[object], failure: Sequence[object] = ()
     ) -> _Answer:
-        told = self._gateway.ask("kv/txn", {"compare": compare, "success": success, "failure": failure})
-        try:
-            return msgspec.json.decode(told, type=_Answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            raise NoAnswerError(Unreachable("that is not how etcd answers")) from None
+        return self._gateway.ask("kv/txn", {"compare": compare, "success": success, "failure": failure}, _Answer)
 
     # ------------------------------------------------------------ what was seen
     def _remembered(self) -> _Seen | None:

@@ -15,7 +15,7 @@ import threading
 import time
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +26,8 @@ from agentsync.remote.backend import Rejected, Unreachable
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
 
 EXAMPLE = "etcd://host:2379/board, or with TLS etcds://host:2379/board"
 
@@ -112,19 +114,20 @@ class Gateway:
         self._limit_s = limit_s
         self._token: str | None = None
 
-    def ask(self, path: str, question: Mapping[str, Any]) -> bytes:
+    def ask(self, path: str, question: Mapping[str, Any], kind: type[T]) -> T:
         """The answer to a question.
 
         Args:
             path: Below `/v3/`.
             question: In the gateway's JSON; bytes are encoded here.
+            kind: What an answer is.
 
         Raises:
             NoAnswerError: There was none in time, or it was a refusal.
         """
         if self._token is None:
             self._token = self._authenticated()
-        return self._ask(path, question)
+        return self._ask(path, question, kind)
 
     def _authenticated(self) -> str:
         user, _, password = self._env.get("ETCDCTL_USER", "").partition(":")
@@ -132,15 +135,13 @@ class Gateway:
             return ""
         asked = {"name": user, "password": password or self._env.get("ETCDCTL_PASSWORD", "")}
         try:
-            return msgspec.json.decode(self._ask("auth/authenticate", asked), type=_Token).token
+            return self._ask("auth/authenticate", asked, _Token).token
         except NoAnswerError as error:
             if error.code == _NO_USERS:
                 return ""
             raise
-        except msgspec.MsgspecError:
-            raise NoAnswerError(Unreachable("that is not how etcd answers")) from None
 
-    def _ask(self, path: str, question: Mapping[str, Any]) -> bytes:
+    def _ask(self, path: str, question: Mapping[str, Any], kind: type[T]) -> T:
         """Ask one member after the other; again and again while one of them asks for patience."""
         body = msgspec.json.encode(question)
         deadline = time.monotonic() + self._limit_s
@@ -149,7 +150,7 @@ class Gateway:
         for number, member in enumerate(cycle(members)):
             left = deadline - time.monotonic()
             try:
-                return self._once(member, path, body, left / max(1, len(members) - number))
+                return _decoded(*self._once(member, path, body, left / max(1, len(members) - number)), kind)
             except NoAnswerError as error:
                 waits = waits or error.wait
                 is_round = (number + 1) % len(members) == 0
@@ -162,7 +163,7 @@ class Gateway:
                 time.sleep(PAUSE_S)
         raise AssertionError("a cycle has no end")
 
-    def _once(self, member: tuple[str, int], path: str, body: bytes, limit_s: float) -> bytes:
+    def _once(self, member: tuple[str, int], path: str, body: bytes, limit_s: float) -> tuple[int, bytes]:
         words = {"Content-Type": "application/json", **({"Authorization": self._token} if self._token else {})}
         context = self._context() if self._address.secure else None
 
@@ -180,14 +181,11 @@ class Gateway:
                 connection.close()
 
         try:
-            status, data = _within(limit_s, exchange)
+            return _within(limit_s, exchange)
         except TimeoutError:
             raise NoAnswerError(Unreachable(f"no answer in {self._limit_s:g} s")) from None
         except (OSError, HTTPException, ValueError) as error:
             raise NoAnswerError(Unreachable(str(error) or type(error).__name__)) from None
-        if status != 200:
-            raise _refusal(status, data)
-        return data
 
     def _context(self) -> ssl.SSLContext:
         import ssl  # 10 ms
@@ -202,17 +200,24 @@ class Gateway:
         return context
 
 
-def _refusal(status: int, data: bytes) -> NoAnswerError:
+def _decoded(status: int, data: bytes, kind: type[T]) -> T:
+    """What an answer says.
+
+    Raises:
+        NoAnswerError: It is a refusal, or none of etcd's.
+    """
     try:
+        if status == 200:
+            return msgspec.json.decode(data, type=kind)
         told = msgspec.json.decode(data, type=_Complaint)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return NoAnswerError(Unreachable(f"that is not how etcd answers: HTTP {status}"))
+        raise NoAnswerError(Unreachable(f"that is not how etcd answers: HTTP {status}")) from None
     said = (told.message or told.error or f"HTTP {status}")[:SHOWN]
     if told.code in _NOT_NOW or "too many requests" in said:
-        return NoAnswerError(Unreachable(said), told.code, wait=True)
+        raise NoAnswerError(Unreachable(said), told.code, wait=True)
     if "user name is empty" in said:
         said += "; ETCDCTL_USER and ETCDCTL_PASSWORD in the environment say who asks"
-    return NoAnswerError(Rejected(said), told.code)
+    raise NoAnswerError(Rejected(said), told.code)
 
 
 def _within(limit_s: float, act: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:

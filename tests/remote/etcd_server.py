@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -50,10 +51,15 @@ class Server:
         words += ["--listen-client-urls", client, "--advertise-client-urls", client]
         words += ["--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url]
         words += ["--heartbeat-interval", "20", "--election-timeout", "200", *self._options]
-        env = {"PATH": os.environ["PATH"], "ETCD_UNSUPPORTED_ARCH": "arm64"}
+        env = {"PATH": os.environ["PATH"]}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                words, stdout=log, stderr=log, env=env, preexec_fn=_dies_with_its_parent, cwd="/"
+                words,
+                stdout=log,
+                stderr=log,
+                env=env,
+                cwd="/",
+                preexec_fn=_dies_with_its_parent,  # noqa: PLW1509 # one system call, and no lock is taken
             )
         if wait:
             self.wait()
@@ -100,9 +106,12 @@ def free_port() -> int:
         return port
 
 
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
 def _dies_with_its_parent() -> None:
-    if hasattr(signal, "pidfd_send_signal"):  # Linux
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGKILL)
 
 
 @functools.cache
