@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import etcd_server
 import pytest
-from remote import etcd_server
 from remote.memory import Hub, Memory
 from world import git, make_repo
 

@@ -15,10 +15,10 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+import etcd_server
 import pytest
+from etcd_server import Server
 from invariants import check_store
-from remote import etcd_server
-from remote.etcd_server import Server
 from rounds import ROUNDS
 from world import make_repo
 
