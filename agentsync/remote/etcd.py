@@ -135,7 +135,7 @@ class Etcd:
     def _read(self, known: str | None) -> Snapshot:
         seen = self._remembered()
         first = min(_number(seen.version), _number(known or seen.version)) if seen else 0
-        for start in (first, 0):
+        for start in sorted({first, 0}, reverse=True):
             head, log = self._since(start)
             if head is None:
                 return Snapshot(version=None, files={}, follows=known is None)
