@@ -174,10 +174,10 @@ def _export_session(asked: Asked) -> None:
 
 def _user_prompt_submit(asked: Asked) -> None:
     session = asked.session
-    if not session.store.touch(session.me.id):
+    if not session.store.touch(session.me.id) and session.store.exists():
         from agentsync.ops import agents
 
-        agents.heartbeat(session)  # Copilot calls this while the hook of the start still runs, and before it on busy days
+        agents.heartbeat(session)  # Copilot calls this while its hook of the start runs, and sometimes before
     _deliver(asked, "prompt")
 
 

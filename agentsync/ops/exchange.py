@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentsync.core import incoming, keys, outgoing, shared
+from agentsync.core import incoming, keys, outgoing, replicas, shared
 from agentsync.core.changes import Put
 from agentsync.core.incoming import Came
 from agentsync.core.outgoing import Plan
@@ -25,7 +25,7 @@ from agentsync.store import codec
 from agentsync.store.guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from agentsync.core.paths import Target
     from agentsync.core.records import Link, Record
@@ -66,13 +66,25 @@ class Exchange:
         self.is_rewound = False
         """The board has lost history, and what is missing has not been put back yet."""
         self.shared = Shared()
+        self.files: dict[str, bytes] = {}
+        """All that is on the board, as it was at the last look."""
         self.is_fresh = False
         """Whether the board was looked at since this began, not only remembered."""
         self._tries = 0
         self._push_s = 0.0
         self._deadline = time.monotonic() + PATIENCE_S
 
+    @property
+    def version(self) -> str | None:
+        """Of the board, as it was read or made last; None = there is none."""
+        return self._version
+
     # ------------------------------------------------------------ looking
+    def recalled(self, version: str) -> dict[str, bytes] | None:
+        """The tasks and words of a version that was seen before; None when nobody remembers."""
+        found = self._backend.recall(version, lambda key: key.startswith(replicas.FOLDERS))
+        return found.files if found is not None else None
+
     def recall(self, targets: tuple[Target, ...]) -> None:
         """Begin with the board as we left it; with a look at it when others have been there, and may be again.
 
@@ -112,7 +124,7 @@ class Exchange:
         elif there.board is not None and known_board is not None and known_board.serial > there.board.serial:
             there = replace(there, board=replace(there.board, serial=known_board.serial))  # no serial comes twice
         self._version, self._targets = snapshot.version, None
-        self.shared, self.is_fresh = there, True
+        self.shared, self.files, self.is_fresh = there, snapshot.files, True
         with session.store.transaction(session.me.id, session.timeout) as tx:
             known = self._known(tx.state)
             came = incoming.received(tx.state, there, known, session.store.config, stamp=tx.stamp, quiet=quiet)
@@ -163,20 +175,40 @@ class Exchange:
         """The writes that remember which version was seen. One that was rewound is remembered when it is mended."""
         if self.is_rewound:
             return []
+        return self._linked(replace(self.link, version=version, ours=ours), state, board)
+
+    def merged(self, state: State) -> list[Put]:
+        """The writes that remember that the tasks and words of this version were taken over."""
+        return self._linked(replace(self.link, merged=self._version), state, None)
+
+    def _linked(self, link: Link, state: State, board: Board | None) -> list[Put]:
         writes = []
-        if version != self.link.version:
-            self.link = replace(self.link, version=version, ours=ours)
+        if (link.version, link.merged) != (self.link.version, self.link.merged):
+            self.link = link
             writes.append(Put(keys.LINK, self.link))
         if board is not None and state.board() != board:
             writes.append(Put(keys.BOARD, board))
         return writes
 
     # ------------------------------------------------------------ telling
-    def plan(self, wanted: Sequence[Lock] = (), drops: Collection[str] = ()) -> Plan | Lock:
-        """What a commit would change now."""
+    def plan(
+        self,
+        wanted: Sequence[Lock] = (),
+        drops: Collection[str] = (),
+        more: Mapping[str, Record | None] | None = None,
+    ) -> Plan | Lock:
+        """What a commit would change now.
+
+        Args:
+            wanted: Own locks that are not on the board yet.
+            drops: Keys of others' locks that are to go.
+            more: What `replicate.changes` has found.
+        """
         runtime = self._session.runtime
         known = self._known(self._session.store.state())
-        found = outgoing.plan(self.shared, known, runtime.random_id(10), runtime.host, wanted=wanted, drops=drops)
+        found = outgoing.plan(
+            self.shared, known, runtime.random_id(10), runtime.host, wanted=wanted, drops=drops, more=more or {}
+        )
         if isinstance(found, Plan) and (newer := self.shared.closed & {*found.puts, *found.drops}):
             raise NewerRecordError(f"{min(newer)} of the board was written by a newer agent-sync", "upgrade this one")
         return found
@@ -207,11 +239,16 @@ class Exchange:
         """The writes that say that the board now is as we made it."""
         return self._seen(state, self._version, self.shared.board, ours=True)
 
-    def note(self) -> None:
-        """`remember`, in a transaction of its own."""
+    def note(self, is_whole: bool = False) -> None:
+        """`remember`, in a transaction of its own.
+
+        Args:
+            is_whole: Whether the board knows now of all tasks and words, too.
+        """
         session = self._session
         with session.store.transaction(session.me.id, session.timeout) as tx:
-            tx.commit("sync", "the shared board knows what happened here", self.remember(tx.state))
+            writes = [*self.remember(tx.state), *(self.merged(tx.state) if is_whole else ())]
+            tx.commit("sync", "the shared board knows what happened here", writes)
             session.store.files.touch(keys.LINK)
 
     def pause(self) -> None:

@@ -275,7 +275,7 @@ def handoff(session: Session, words: str, to: str, *, force: bool = False) -> Ch
     """
 
     def decide(attempt: Attempt) -> Changed | Refused:
-        there = attempt.board.presences()
+        there = attempt.board.everybody()
         heir = named(to, there, attempt.board.past_agent(to))
         if heir is None:
             raise nobody(to, (presence.agent for presence in there))

@@ -9,8 +9,8 @@ from invariants import check_store
 from remote.cluster import Agent, Cluster
 
 from agentsync.core.locks import Conflict
-from agentsync.errors import NotFoundError, UnusableError, UsageError
-from agentsync.ops import agents, exchange, mail, remote, requests, sync
+from agentsync.errors import UnusableError, UsageError
+from agentsync.ops import agents, exchange, remote, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -506,19 +506,6 @@ def test_leaving_takes_ones_locks_off_the_board_and_keeps_them_here(
     assert alice.session.is_alone()
     with pytest.raises(UsageError):
         alice.syncs()
-
-
-def test_mail_and_requests_do_not_pretend_to_travel(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
-    alice, bob = pair
-    alice.takes("a.py")
-    bob.syncs()
-    guest = f"alice.{cluster.machines['east'].name}"
-    for name in (guest, "alice"):
-        with pytest.raises(NotFoundError):
-            mail.send(bob.session, name, "hello")
-    assert mail.send(bob.session, "all", "hello").readers == ()
-    with pytest.raises(UsageError, match="another machine"):
-        requests.request(bob.session, "a.py")
 
 
 def test_a_guest_is_not_swept_away_by_a_newcomer(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
