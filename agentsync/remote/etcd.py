@@ -11,35 +11,28 @@ the same few operations however much it changes; what is too much for one reques
 mean nothing until there is a `head` that leads to them. So a process that dies leaves a board that is whole, and parts
 of a version that can never count any more once there is another of its number: the next squash removes them.
 
-Reading is one question as well: `head`, and the log from the version on that is known. What a version was is kept here,
-in one file, which is a saving and no more: without it the log is read from its beginning.
+Reading is one question as well: `head`, and the log from the version on that is known; `seen` keeps what that was.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
-from agentsync.remote import gateway
+from agentsync.remote import gateway, seen
 from agentsync.remote.backend import LIMIT_S, Done, Lost, Rejected, Snapshot, Unreachable
 from agentsync.remote.gateway import Gateway, NoAnswerError
+from agentsync.remote.seen import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from agentsync.remote.backend import Wanted
     from agentsync.store.files import Files
-
-DIRECTORY = "remote.etcd"
-"""Ours, in the state directory."""
-
-SEEN = f"{DIRECTORY}/seen"
-"""A version and its files, after a checksum of both."""
 
 PART = 1 << 20
 """Bytes of one value; etcd takes requests of one and a half times that."""
@@ -54,11 +47,6 @@ class _Entry(Struct, frozen=True, gc=False):
     """None: `files` is all there is."""
     about: str
     files: dict[str, bytes | None]
-
-
-class _Seen(Struct, frozen=True, gc=False):
-    version: str
-    files: dict[str, bytes]
 
 
 class _Pair(Struct, frozen=True, gc=False):
@@ -104,7 +92,7 @@ class Etcd:
         self._files = files
         self._head = f"{where.board}/{ref}/head"
         self._log = f"{where.board}/{ref}/log/"
-        self._seen: _Seen | None = None
+        self._seen: Seen | None = None
 
     # ------------------------------------------------------------ the three questions
     def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
@@ -116,11 +104,12 @@ class Etcd:
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         """See `Backend.recall`."""
-        seen = self._remembered()
-        if seen is None or seen.version != version:
+        last = self._remembered()
+        files = last.at(version) if last is not None else None
+        if files is None:
             return None
-        files = {path: data for path, data in seen.files.items() if wanted is None or wanted(path)}
-        return Snapshot(version=version, files=files)
+        kept = {path: data for path, data in files.items() if wanted is None or wanted(path)}
+        return Snapshot(version=version, files=kept)
 
     def swap(
         self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
@@ -133,17 +122,17 @@ class Etcd:
 
     # ------------------------------------------------------------ reading
     def _read(self, known: str | None) -> Snapshot:
-        seen = self._remembered()
-        first = min(_number(seen.version), _number(known or seen.version)) if seen else 0
+        last = self._remembered()
+        first = min(_number(last.version), _number(known or last.version)) if last else 0
         for start in sorted({first, 0}, reverse=True):
             head, log = self._since(start)
             if head is None:
                 return Snapshot(version=None, files={}, follows=known is None)
             way = dict(_way(head, log))
-            files = _replayed(way, seen)
-            if files is not None:
-                self._remember(_Seen(head, files))
-                return Snapshot(version=head, files=files, follows=known is None or known in way)
+            now = _replayed(head, way, last)
+            if now is not None:
+                self._remember(now)
+                return Snapshot(version=head, files=dict(now.files), follows=known is None or known in way)
         raise NoAnswerError(Rejected("the log of the board is damaged"))
 
     def _since(self, number: int) -> tuple[str | None, dict[str, bytes]]:
@@ -164,14 +153,14 @@ class Etcd:
 
     # ------------------------------------------------------------ changing
     def _swap(self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool) -> Done | Lost:
-        seen = self._remembered()
-        before = {} if base is None else seen.files if seen is not None and seen.version == base else None
+        last = self._remembered()
+        before = {} if base is None else last.files if last is not None and last.version == base else None
         if squash and before is None:
             there = self._read(None)
             if there.version != base:
                 return Lost()
-            before = there.files
-        after = None if before is None else _changed(before, changes)
+            last, before = self._remembered(), there.files
+        after = None if before is None else seen.changed(before, changes)
         is_whole = base is None or squash
         assert after is not None or not is_whole
         entry = _Entry(None, about, {**(after or {})}) if is_whole else _Entry(base, about, dict(changes))
@@ -180,7 +169,7 @@ class Etcd:
         if not self._committed(base, version, msgspec.msgpack.encode(entry), f"{number:012d}" if squash else ""):
             return Lost()
         if after is not None:
-            self._remember(_Seen(version, after))
+            self._remember(seen.replaced(last, version, after))
         return Done(version)
 
     def _committed(self, base: str | None, version: str, entry: bytes, forget: str) -> bool:
@@ -223,24 +212,15 @@ class Etcd:
         return self._gateway.ask("kv/txn", {"compare": compare, "success": success, "failure": failure}, _Answer)
 
     # ------------------------------------------------------------ what was seen
-    def _remembered(self) -> _Seen | None:
+    def _remembered(self) -> Seen | None:
         if self._seen is None:
-            found = self._files.read(SEEN, gateway.LARGEST)
-            if found is None or found.data[:4] != zlib.crc32(found.data[4:]).to_bytes(4):
-                return None  # a power cut may leave anything
-            try:
-                self._seen = msgspec.msgpack.decode(found.data[4:], type=_Seen)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                return None
+            self._seen = seen.load(self._files)
         return self._seen
 
-    def _remember(self, seen: _Seen) -> None:
-        if self._seen is not None and self._seen.version == seen.version:
-            return
-        self._seen = seen
-        data = msgspec.msgpack.encode(seen)
-        self._files.make_directory(DIRECTORY)
-        self._files.replace(self._files.write_temp(zlib.crc32(data).to_bytes(4) + data, sync=False), SEEN)
+    def _remember(self, now: Seen) -> None:
+        if self._seen is None or self._seen.version != now.version:
+            self._seen = now
+            seen.save(self._files, now)
 
 
 def _number(version: str) -> int:
@@ -260,27 +240,17 @@ def _way(head: str, log: Mapping[str, bytes]) -> Iterator[tuple[str, _Entry]]:
         version = entry.parent if _number(entry.parent or "") < _number(version) else None
 
 
-def _replayed(way: dict[str, _Entry], seen: _Seen | None) -> dict[str, bytes] | None:
-    """The files of the newest version; None when its way does not come from anything that is known."""
-    files: dict[str, bytes] | None = None
-    for version in reversed(way):
-        if seen is not None and version == seen.version:
-            files = dict(seen.files)
-        elif way[version].parent is None:
-            files = _changed({}, way[version].files)
-        elif files is not None:
-            _change(files, way[version].files)
-    return files
-
-
-def _changed(files: Mapping[str, bytes], changes: Mapping[str, bytes | None]) -> dict[str, bytes]:
-    changed = dict(files)
-    _change(changed, changes)
-    return changed
-
-
-def _change(files: dict[str, bytes], changes: Mapping[str, bytes | None]) -> None:
-    for path, data in changes.items():
-        files.pop(path, None)
-        if data is not None:
-            files[path] = data
+def _replayed(head: str, way: Mapping[str, _Entry], last: Seen | None) -> Seen | None:
+    """The newest version; None when its way does not come from anything that is known."""
+    now, order = last, list(way)[::-1]
+    if last is not None and last.version in way:
+        for version in order[order.index(last.version) + 1 :]:
+            assert now is not None
+            now = now.then(version, way[version].files)
+        return now
+    if not order or way[order[0]].parent is not None:
+        return None
+    files: dict[str, bytes] = {}
+    for version in order:
+        seen.change(files, way[version].files)
+    return seen.replaced(last, head, files)

@@ -129,6 +129,22 @@ def test_a_version_that_was_seen_is_recalled_without_asking(connect: Connect) ->
     assert one.recall("0" * 40) is None
 
 
+def test_versions_before_the_last_one_are_recalled_too(connect: Connect) -> None:
+    one, other = connect(), connect()
+    first = swapped(one, seen(one), a=b"1", b=b"1")
+    swapped(other, seen(other), a=b"2", b=None)
+    second = seen(one, first).version
+    swapped(other, seen(other), squash=True, c=b"3")
+    third = seen(one, second)
+    swapped(one, third, c=b"4")
+    assert one.recall(first) == Snapshot(version=first, files={"a": b"1", "b": b"1"})
+    assert second is not None
+    assert one.recall(second) == Snapshot(version=second, files={"a": b"2"})
+    assert one.recall(third.version or "", lambda path: path == "c") == Snapshot(
+        version=third.version, files={"c": b"3"}
+    )
+
+
 def test_of_a_version_only_what_is_wanted_is_read(connect: Connect) -> None:
     one = connect()
     version = swapped(one, seen(one), a=b"1", locks__b=b"2", locks__c=b"3")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import etcd_server
 import pytest
+from crash.killing import kill_before
 from etcd_server import Server
 from invariants import check_store
 from rounds import ROUNDS
@@ -28,8 +29,9 @@ from agentsync.ops import exchange, locks, remote, sync
 from agentsync.ops.session import open_session
 from agentsync.remote import gateway
 from agentsync.remote.backend import Done, Lost, Rejected, Snapshot, Unreachable
-from agentsync.remote.etcd import PART, SEEN, Etcd
+from agentsync.remote.etcd import PART, Etcd
 from agentsync.remote.gateway import Gateway
+from agentsync.remote.seen import SEEN
 from agentsync.runtime import Runtime
 from agentsync.store.files import Files
 
@@ -58,7 +60,7 @@ def at(tmp_path: Path) -> Callable[..., Etcd]:
     ) -> Etcd:
         state = tmp_path / (name or f"state-{os.urandom(4).hex()}")
         (state / "tmp").mkdir(parents=True, exist_ok=True)
-        return kind(Files(str(state), "t"), address, REF, env=env or {}, limit_s=limit_s)
+        return kind(Files(str(state), os.urandom(4).hex()), address, REF, env=env or {}, limit_s=limit_s)
 
     return made
 
@@ -264,6 +266,24 @@ def test_a_process_killed_in_the_middle_leaves_the_old_board(at: Callable[..., E
     assert keys(one) == [f"{base}/0000"], "what it left is gone"
 
 
+def test_killed_before_any_call_it_knows_what_it_knew(at: Callable[..., Etcd], address: str) -> None:
+    versions = {done(at(address, "mine"), None, a=b"0"): {"a": b"0"}}
+    for call in range(1, 20):
+        base, files = list(versions.items())[-1]
+        killed = kill_before(call, lambda base=base, call=call: at(address, "mine").swap(base, {"a": b"%d" % call}, ""))
+        again = at(address, "mine")
+        assert again.recall(base) == Snapshot(version=base, files=files), "here"
+        there = seen(again, base)
+        assert there.follows
+        assert there.files in (files, {"a": b"%d" % call})
+        versions[there.version or ""] = there.files
+        assert {version: (again.recall(version) or there).files for version in versions} == versions
+        if not killed:
+            break
+    assert 3 < call < 20
+    assert 2 < len(versions) < call + 1, "some before it had happened, some after"
+
+
 # ---------------------------------------------------------------- races
 def forked(work: Callable[[], None]) -> int:
     pid = os.fork()
@@ -342,6 +362,13 @@ def test_a_server_that_stops_forgets_or_remembers_too_much(at: Callable[..., Etc
     server.kill()
 
 
+def gone() -> None:
+    """Nobody is left of those who were not waited for: other tests fork."""
+    for thread in threading.enumerate():
+        if thread.daemon:
+            thread.join(60)
+
+
 def test_nobody_waits_for_a_server_that_says_nothing(at: Callable[..., Etcd]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         one = at(f"etcd://127.0.0.1:{mute.getsockname()[1]}/board", limit_s=0.5)
@@ -350,6 +377,7 @@ def test_nobody_waits_for_a_server_that_says_nothing(at: Callable[..., Etcd]) ->
         assert isinstance(one.swap(None, {"a": b"1"}, ""), Unreachable)
         assert time.monotonic() - started < 10
     assert isinstance(at("etcd://nowhere.invalid/board", limit_s=2).read(None), Unreachable)
+    gone()
 
 
 def test_nobody_waits_for_an_answer_that_comes_byte_by_byte(at: Callable[..., Etcd]) -> None:
@@ -371,6 +399,7 @@ def test_nobody_waits_for_an_answer_that_comes_byte_by_byte(at: Callable[..., Et
         assert time.monotonic() - started < 10
         over.set()
         thread.join()
+    gone()
 
 
 # ---------------------------------------------------------------- what others write there, or here
