@@ -139,6 +139,8 @@ class Etcd:
         """The newest version, and what the log has from a number on, as of one moment."""
         log = {"key": f"{self._log}{number:012d}".encode(), "range_end": f"{self._log}:".encode()}
         answer = self._transaction([], [{"request_range": {"key": self._head.encode()}}, {"request_range": log}])
+        if len(answer.responses) != 2:
+            raise NoAnswerError(Unreachable("that is not how etcd answers"))
         heads, entries = (response.response_range.kvs for response in answer.responses)
         if not heads:
             return None, {}
@@ -202,8 +204,11 @@ class Etcd:
         answer = self._transaction([unchanged, *({"key": key, **exist} for key in keys[:-1])], writes, [mine])
         if answer.succeeded or any(response.response_range.kvs for response in answer.responses):
             return True  # or it had, and the answer was lost
-        for key in keys[:-1]:
-            self._gateway.ask("kv/deleterange", {"key": key}, _Answer)
+        try:
+            for key in keys[:-1]:
+                self._gateway.ask("kv/deleterange", {"key": key}, _Answer)
+        except NoAnswerError:
+            pass  # then a squash removes them
         return False
 
     def _transaction(

@@ -124,7 +124,7 @@ class Line:
 
     def __init__(self, server: Server) -> None:
         self.moods: deque[str] = deque()
-        """Of the next requests: `ok`, `before`, `after` (cut, and it has happened or not), `busy`, `html`."""
+        """Of the next requests: `ok`, `before`, `after` (cut, and it has happened or not), `busy`, `html`, `empty`."""
         self.asked = 0
         line = self
 
@@ -135,10 +135,10 @@ class Line:
                 mood = line.moods.popleft() if line.moods else "ok"
                 if mood == "before":
                     return
-                status, data = 200, b"<html>hello</html>"
+                status, data = 200, b"{}" if mood == "empty" else b"<html>hello</html>"
                 if mood == "busy":
                     status, data = 503, b'{"error":"etcdserver: no leader","message":"etcdserver: no leader","code":14}'
-                elif mood != "html":
+                elif mood not in ("html", "empty"):
                     onward = HTTPConnection("127.0.0.1", server.port, timeout=20)
                     onward.request("POST", self.path, body, {"Content-Type": "application/json"})
                     answer = onward.getresponse()
@@ -242,7 +242,8 @@ def test_members_without_a_leader_are_waited_for(at: Callable[..., Etcd], addres
 
 
 def test_what_is_not_etcd_is_told(at: Callable[..., Etcd], address: str, line: Line) -> None:
-    line.moods.extend(["html", "html"])
+    line.moods.extend(["html", "empty", "html"])
+    assert isinstance(at(line.through(address)).read(None), Unreachable)
     assert isinstance(at(line.through(address)).read(None), Unreachable)
     assert isinstance(at(line.through(address)).swap(None, {"a": b"1"}, ""), Unreachable)
 
