@@ -300,7 +300,13 @@ def alone(session: Session, patience_s: float = PATIENCE_S) -> Iterator[None]:
         yield
 
 
-ENGINES: dict[str, Callable[[Session, str, str], Backend]] = {}
+def _etcd(session: Session, remote: str, ref: str) -> Backend:
+    from agentsync.remote.etcd import Etcd
+
+    return Etcd(session.store.files, remote, ref, env=session.runtime.env)
+
+
+ENGINES: dict[str, Callable[[Session, str, str], Backend]] = {"etcd": _etcd, "etcds": _etcd}
 """Engines other than git, by the scheme of the address that asks for them."""
 
 

@@ -1,23 +1,26 @@
 """What a lock for all machines costs, and how often clones get in each other's way: `python tests/bench/remote.py`.
 
 A `git push` of one commit to the same bare repository, by path, is 1.00: the cheapest remote there is. Over a network
-both sides grow by the same round trips.
+both sides grow by the same round trips. Where an etcd is installed, one on this disk is measured beside it.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from measure import compare, options, playground, show
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from etcd_server import Server
 from msgspec.structs import replace
 from world import git, make_repo
 
@@ -25,9 +28,13 @@ from agentsync.core import shared
 from agentsync.core.locks import Granted
 from agentsync.ops import exchange, locks, remote, sync
 from agentsync.ops.session import Session, open_session
+from agentsync.remote.etcd import Etcd
 from agentsync.remote.plain_git import PlainGit
 from agentsync.runtime import Runtime
 from agentsync.store import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FLOOR = "git push of one commit"
 RECORDS = 10_000
@@ -91,12 +98,13 @@ def fill(clone: Clone) -> None:
     sync.sync(session)
 
 
-def race(root: Path, clones: int, rounds: int, same: bool, python: str) -> None:
+def race(root: Path, clones: int, rounds: int, same: bool, python: str, server: Server | None = None) -> None:
     """Everybody at once, again and again; what it took."""
-    hub = hub_at(root / f"hub-{clones}-{same}.git")
-    players = [Clone(root / f"race-{clones}-{same}-{n}", hub, python) for n in range(clones)]
+    name = f"{'git' if server is None else 'etcd'}-{clones}-{same}"
+    hub = hub_at(root / f"hub-{name}.git")
+    players = [Clone(root / f"race-{name}-{n}", hub, python) for n in range(clones)]
     for player in players:
-        remote.add(player.session(), "origin")
+        remote.add(player.session(), "origin" if server is None else server.address(name))
     granted = refused = failed = pushes = 0
     waits = []
     for turn in range(rounds):
@@ -122,20 +130,23 @@ def race(root: Path, clones: int, rounds: int, same: bool, python: str) -> None:
     what = "the same path" if same else "a path each"
     print(
         f"  {clones} clones, {what:<14} {rounds} rounds: {granted} granted, {refused} refused, {failed} failed; "
-        f"{pushes / granted:.2f} pushes a lock; median {statistics.median(waits) * 1e3:.0f} ms"
+        f"{pushes / granted:.2f} swaps a lock; median {statistics.median(waits) * 1e3:.0f} ms"
     )
 
 
 def _run(player: Clone, path: str, writer: int) -> None:
     tries = 0
-    push = PlainGit._push
 
-    def counted(self: PlainGit, version: str, expected: str) -> object:
-        nonlocal tries
-        tries += 1
-        return push(self, version, expected)
+    def counted(swap: Callable[..., object]) -> Callable[..., object]:
+        def counts(*words: object) -> object:
+            nonlocal tries
+            tries += 1
+            return swap(*words)
 
-    PlainGit._push = counted  # type: ignore[assignment,method-assign]
+        return counts
+
+    PlainGit._push = counted(PlainGit._push)  # type: ignore[method-assign]
+    Etcd._committed = counted(Etcd._committed)  # type: ignore[method-assign]
     started, outcome = time.perf_counter(), "failed"
     try:
         outcome = "granted" if isinstance(locks.lock(player.session(), [path], remote=True), Granted) else "refused"
@@ -161,11 +172,25 @@ def main() -> None:
             f"the same in a repository of {FILES} files": (large.lock, None),
             f"the same on a board of {RECORDS} records": (full.lock, None),
         }
+        server = Server(root).start() if shutil.which("etcd") else None
+        if server is not None:
+            beside = Clone(root / "beside", hub_at(root / "beside.git"), told.python)
+            remote.add(beside.session(), server.address("alone"))
+            cases["lock --remote in etcd, the command"] = (lambda: beside.command("--remote"), None)
+            cases["lock --remote in etcd, in a process that runs"] = (beside.lock, 1.0)
+            crowded = Clone(root / "crowded", hub_at(root / "crowded.git"), told.python)
+            remote.add(crowded.session(), server.address("crowded"))
+            fill(crowded)
+            cases[f"the same in etcd on a board of {RECORDS} records"] = (crowded.lock, None)
         show("Locks for all machines", FLOOR, compare(small.push, cases, told.rounds))
-        print("\nRaces")
-        for clones in (4, 8):
-            for same in (True, False):
-                race(root, clones, told.rounds, same, told.python)
+        for engine, where in (("git", None), ("etcd", server)):
+            if engine == "git" or where is not None:
+                print(f"\nRaces, in {engine}")
+                for clones in (4, 8):
+                    for same in (True, False):
+                        race(root, clones, told.rounds, same, told.python, where)
+        if server is not None:
+            server.kill()
 
 
 if __name__ == "__main__":
