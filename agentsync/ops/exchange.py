@@ -42,7 +42,7 @@ BATCH = 500
 CROWDED = 200
 """Slots for which turns are taken after another clone was found to commit at the same time."""
 
-LOOKS = 2
+LOOKS = 1.5
 """A slot is so many times as long as the last look at the board took: the next one also looks, decides and pushes."""
 
 MAX_SLOT_S = 3.0
