@@ -577,7 +577,7 @@ def test_the_commands_from_end_to_end(clones: list[Path], address: str) -> None:
     assert typed(west, "check", "src/app.py")[0] == 3
     assert address in typed(west, "remote", "status")[1]
     assert typed(east, "unlock", "src/app.py")[0] == 0
-    assert "gone: src/app.py" in typed(west, "sync")[1]
+    assert "gone: lock on src/app.py" in typed(west, "sync")[1]
     assert typed(west, "remote", "remove")[0] == 0
     for clone in clones:
         state = clone / ".claude/coordination"
