@@ -42,6 +42,8 @@ def slot(turns: Sequence[str], me: str, machines: int, passed: int, chance: floa
             and by lot, for those who have not know nothing of each other.
     """
     line = list(dict.fromkeys(turns[:KEPT]))[::-1]  # the longest ago comes first
+    if passed == 0 and line and is_alone(turns, line[-1]):
+        line.insert(0, line.pop())  # it does not look before it pushes, so it is let go, once
     if me in line:
         return line.index(me)
     others = max(1, min(machines, KEPT) - len(line))

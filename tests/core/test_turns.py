@@ -28,10 +28,23 @@ def test_who_made_the_last_few_commits_is_alone(made: str, me: str, expected: bo
 
 
 @pytest.mark.parametrize(
-    ("made", "me", "expected"), [("abc", "c", 0), ("abc", "b", 1), ("abc", "a", 2), ("aabab", "a", 1), ("a", "a", 0)]
+    ("made", "me", "passed", "expected"),
+    [
+        ("abc", "c", 0, 0),
+        ("abc", "b", 0, 1),
+        ("abc", "a", 0, 2),
+        ("aabab", "a", 0, 1),
+        ("a", "a", 0, 0),
+        ("aaaabc", "a", 0, 0),
+        ("aaaabc", "c", 0, 1),
+        ("aaaabc", "c", 1, 0),
+        ("aaaabc", "a", 1, 2),
+    ],
 )
-def test_the_longest_ago_goes_first(made: str, me: str, expected: int) -> None:
-    assert turns.slot(tuple(made), me, machines=3, passed=0, chance=0.5) == expected
+def test_the_longest_ago_goes_first_but_who_is_alone_is_let_go_once(
+    made: str, me: str, passed: int, expected: int
+) -> None:
+    assert turns.slot(tuple(made), me, machines=3, passed=passed, chance=0.5) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,22 +71,22 @@ def test_only_the_last_commits_are_remembered(made: list[str], me: str) -> None:
     assert after == (me, *made)[: turns.KEPT]
 
 
-@given(TURNS)
-def test_no_two_of_those_at_work_have_the_same_turn(made: list[str]) -> None:
+@given(TURNS, st.integers(0, 2))
+def test_no_two_of_those_at_work_have_the_same_turn(made: list[str], passed: int) -> None:
     line = set(made[: turns.KEPT])
-    assert sorted(turns.slot(made, me, 8, 0, 0.5) for me in line) == list(range(len(line)))
+    assert sorted(turns.slot(made, me, 8, passed, 0.5) for me in line) == list(range(len(line)))
 
 
 @given(TURNS, MACHINES)
 def test_who_commits_goes_to_the_end_of_the_line(made: list[str], me: str) -> None:
     after = turns.following(made, me)
-    assert turns.slot(after, me, 8, 0, 0.5) == len(set(after)) - 1
+    assert turns.slot(after, me, 8, 1, 0.5) == len(set(after)) - 1
 
 
 @given(TURNS, MACHINES, MACHINES)
 def test_a_commit_by_another_puts_nobody_back(made: list[str], me: str, other: str) -> None:
     if me != other and me in made[: turns.KEPT - 1]:
-        before, after = (turns.slot(t, me, 8, 0, 0.5) for t in (made, turns.following(made, other)))
+        before, after = (turns.slot(t, me, 8, 1, 0.5) for t in (made, turns.following(made, other)))
         assert after <= before
 
 
