@@ -125,7 +125,12 @@ class PlainGit:
         """See `Backend.swap`."""
         self._prepare()
         subject = " ".join(about.split())[:200]
-        version = self._write_commit(self._write_tree(base, changes), "" if squash else base, subject)
+        try:
+            tree = self._write_tree(base, changes)
+        except EndedError:  # a power cut took some of what we had of that version
+            self._begin_anew()
+            return Lost()
+        version = self._write_commit(tree, None if squash else base, subject)
         outcome = self._push(version, base or "")
         if isinstance(outcome, Done):
             self._note(version)

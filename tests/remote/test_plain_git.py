@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from world import git, make_repo
 
-from agentsync.remote.backend import Done, Rejected, Snapshot, Unreachable
+from agentsync.remote.backend import Done, Lost, Rejected, Snapshot, Unreachable
 from agentsync.remote.plain_git import REPOSITORY, PlainGit
 from agentsync.store.files import Files
 
@@ -158,6 +158,22 @@ def test_objects_that_a_power_cut_took_are_fetched_again(clone: Clone, hub: Path
     assert isinstance(found, Snapshot), found
     assert (found.version, found.files, found.follows) == (done.version, {"a": b"1"}, True)
     assert isinstance(anew.swap(found.version, {"a": b"2"}, "a test"), Done)
+
+
+def test_a_directory_that_a_power_cut_took_is_not_taken_for_an_empty_one(clone: Clone, hub: Path) -> None:
+    engine = clone.engine(hub)
+    before = {"a": b"1", "b/c": b"2", "d/e": b"3"}
+    done = engine.swap(begun(engine).version, before, "a test")
+    assert isinstance(done, Done)
+    tree = git("rev-parse", f"{done.version}:b", cwd=hub).strip()
+    (clone.state / REPOSITORY / "objects" / tree[:2] / tree[2:]).unlink()
+    anew = clone.engine(hub)
+    assert anew.swap(done.version, {"b/f": b"4"}, "a test") == Lost()
+    found = anew.read(done.version)
+    assert isinstance(found, Snapshot)
+    assert (found.files, found.follows) == (before, True)
+    assert isinstance(anew.swap(found.version, {"b/f": b"4"}, "a test"), Done)
+    assert begun(clone.engine(hub)).files == before | {"b/f": b"4"}
 
 
 def test_a_repository_with_the_other_hash(tmp_path: Path) -> None:
