@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class Machine(World):
     """One clone."""
 
-    def __init__(self, folder: Path, hub: Hub, config: str = "") -> None:
-        super().__init__(folder, config=config)
+    def __init__(self, folder: Path, hub: Hub, config: str = "", git_repo: bool = True) -> None:
+        super().__init__(folder, config=config, git_repo=git_repo)
         self.line = Memory(hub)
         self.name = ""
 

@@ -1,0 +1,126 @@
+"""The network between virtual machines and a board: how long a question takes, and what may become of it.
+
+A question travels, is answered by the hub as it then is, and the answer travels back. So two swaps that are under way
+at the same time are decided in the order of their arrival, and a look may be old when it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from remote.memory import Hub, Memory
+
+from agentsync.remote.backend import LIMIT_S, Done, Snapshot, Unreachable
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from sim.virtual import VirtualTime
+
+    from agentsync.remote.backend import Lost, Rejected, Wanted
+
+
+class Latency(NamedTuple):
+    """How long a question takes, there and back: log-normal, so never nothing and sometimes long."""
+
+    median_s: float
+    spread: float = 0.3
+    """Standard deviation of the logarithm: 0.3 = one in twenty takes 1.6 times the median, or more."""
+
+    def draw(self, chance: random.Random) -> float:
+        return self.median_s * math.exp(chance.gauss(0, self.spread))
+
+
+NOTHING = Latency(0.0)
+LAN = Latency(0.030)
+FORGE = Latency(0.400)
+
+
+class BriefHub(Hub):
+    """A hub that keeps the files of its newest version only, for runs of thousands of commits."""
+
+    def add(self, parent: str | None, files: dict[str, bytes]) -> str:
+        before = self.current
+        version = super().add(parent, files)
+        if before is not None:
+            self.versions[before] = (self.versions[before][0], {})
+        return version
+
+    def copy(self) -> BriefHub:
+        made = BriefHub()
+        made.versions, made.current = dict(self.versions), self.current
+        return made
+
+
+class Line(Memory):
+    """One clone's way to a hub, through virtual time."""
+
+    def __init__(self, hub: Hub, time: VirtualTime, chance: random.Random, latency: Latency = NOTHING) -> None:
+        super().__init__(hub)
+        self.time = time
+        self.chance = chance
+        self.latency = latency
+        self.loss = 0.0
+        """How often a question or an answer is lost."""
+        self.looks = 0
+        self._own: tuple[str | None, dict[str, bytes]] = (None, {})
+        """What this clone has fetched or pushed last."""
+
+    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+        self.looks += 1
+        back = self._travel()
+        if back is None:
+            return self._silence()
+        found = super().read(known)
+        if not self._returns(back):
+            return self._silence()
+        if isinstance(found, Snapshot):
+            self._own = (found.version, found.files)
+        return found
+
+    def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
+        if self._own[0] != version:
+            return None
+        files = {path: data for path, data in self._own[1].items() if wanted is None or wanted(path)}
+        return Snapshot(version=version, files=files)
+
+    def swap(
+        self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+    ) -> Done | Lost | Rejected | Unreachable:
+        back = self._travel()
+        if back is None:
+            self.swaps += 1
+            return self._silence()
+        found = self._decide(base, changes, about, squash)
+        files = self.hub.versions[found.version][1] if isinstance(found, Done) else {}
+        if not self._returns(back):
+            return self._silence()
+        if isinstance(found, Done):
+            self._own = (found.version, files)
+        return found
+
+    def _decide(
+        self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool
+    ) -> Done | Lost | Rejected | Unreachable:
+        """The hub's word, at the moment when the question arrives."""
+        return super().swap(base, changes, about, squash)
+
+    def _travel(self) -> float | None:
+        """Go there; returns how long the way back will take, None when the question does not arrive."""
+        whole = self.latency.draw(self.chance)
+        self.time.sleep(whole / 2)
+        return None if self._is_lost() else whole / 2
+
+    def _returns(self, back: float) -> bool:
+        self.time.sleep(back)
+        return not self._is_lost()
+
+    def _is_lost(self) -> bool:
+        return self.is_cut or (self.loss > 0 and self.chance.random() < self.loss)
+
+    def _silence(self) -> Unreachable:
+        """Nobody answers, and that takes a while to find out."""
+        self.time.sleep(LIMIT_S)
+        return Unreachable("no answer")
