@@ -32,6 +32,10 @@ class Hub:
         self.current = version
         return version
 
+    def files(self, version: str | None) -> dict[str, bytes]:
+        """What whoever reads a version gets."""
+        return dict(self.versions[version][1]) if version else {}
+
     def follows(self, version: str | None, known: str | None) -> bool:
         while version is not None and version != known:
             version = self.versions[version][0]
@@ -73,8 +77,7 @@ class Memory:
             return Unreachable("the line is cut")
         self.hub.load()
         version = self.hub.current
-        files = dict(self.hub.versions[version][1]) if version else {}
-        return Snapshot(version=version, files=files, follows=known is None or self.hub.follows(version, known))
+        return Snapshot(version=version, files=self.hub.files(version), follows=known is None or self.hub.follows(version, known))
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         self.hub.load()

@@ -48,6 +48,9 @@ class BriefHub(Hub):
             self.versions[before] = (self.versions[before][0], {})
         return version
 
+    def files(self, version: str | None) -> dict[str, bytes]:
+        return self.versions[version][1] if version else {}  # nobody changes what is in there
+
     def copy(self) -> BriefHub:
         made = BriefHub()
         made.versions, made.current = dict(self.versions), self.current

@@ -14,13 +14,13 @@ import statistics
 import sys
 import tempfile
 import time as real_time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from msgspec import Struct
-from sim.clones import Crowd, virtual
+from sim.clones import Crowd, remembering, virtual
 from sim.judge import Judge
 from sim.network import FORGE, LAN, Latency, Line
 
@@ -28,8 +28,6 @@ from agentsync.errors import GaveUpError
 from agentsync.ops import exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from remote.memory import Hub
     from sim.clones import Resident
     from sim.virtual import VirtualTime
@@ -56,34 +54,40 @@ class Load(NamedTuple):
 LOADS = (Load("always", 0.0, 0.0), Load("every 10 s", 8.0, 2.0), Load("every minute", 50.0, 10.0))
 
 
-class Tally(Struct):
+class Tally:
     """What came of it."""
 
-    waits: list[float] = []
-    pushes: int = 0
-    """Of locks that were asked for, whether they were granted or not."""
-    refused: int = 0
-    gave_up: int = 0
-    commits: int = 0
-    """Of the hub, whatever they were for."""
-    seconds: float = 0.0
+    def __init__(self) -> None:
+        self.granted: Counter[int] = Counter()
+        """By machine."""
+        self.waits: list[float] = []
+        """Of all who asked, whatever they were told."""
+        self.waiting: dict[int, float] = {}
+        """Who has asked and was not answered yet, since when."""
+        self.pushes = 0
+        self.gave_up = 0
+        self.refused = 0
 
-    @property
-    def granted(self) -> int:
-        return len(self.waits)
+    def close(self, now: float) -> None:
+        """The time is over; those who still wait have waited for so long at least."""
+        self.waits += [now - began for began in self.waiting.values()]
+        self.waits.sort()
 
-    def row(self) -> str:
-        if not self.granted:
-            return "nothing was granted"
-        asked = self.granted + self.gave_up
-        p95 = sorted(self.waits)[int(0.95 * len(self.waits))]
+    def row(self, machines: int, seconds: float) -> str:
+        """Under `HEAD`."""
+        granted = self.granted.total()
+        if not granted:
+            return f"{'none':>9}"
+        fair = granted**2 / machines / sum(count**2 for count in self.granted.values())  # Jain's index
+        p95 = self.waits[int(0.95 * len(self.waits))]
+        answered = granted + self.refused + self.gave_up
         return (
-            f"{self.granted / self.seconds:8.2f} {statistics.median(self.waits):9.2f} {p95:8.2f} "
-            f"{self.pushes / self.granted:8.2f} {100 * self.gave_up / asked:7.1f} % {self.commits / self.seconds:10.2f}"
+            f"{granted / seconds:9.2f} {statistics.median(self.waits):9.2f} {p95:8.2f} {self.pushes / granted:7.1f} "
+            f"{100 * self.gave_up / answered:7.1f} % {100 * fair:6.0f} %"
         )
 
 
-HEAD = f"{'granted/s':>8} {'median s':>8} {'p95 s':>8} {'pushes':>8} {'gave up':>9} {'commits/s':>10}"
+HEAD = f"{'granted/s':>9} {'median s':>9} {'p95 s':>8} {'pushes':>7} {'gave up':>9} {'fair':>8}"
 
 
 class Run:
@@ -110,17 +114,16 @@ class Run:
             cpu_s: Real.
             spans: Whether the first machine locks everything at once instead of a path, again and again.
         """
-        with virtual(self.chance.randrange(1 << 30)) as self.time:
+        with remembering(), virtual(self.chance.randrange(1 << 30)) as self.time:
             exchange.ENGINES["memory"] = self._engine
             for number in range(self.crowd.count):
                 after = self.chance.uniform(0, self.load.think_s + self.load.hold_s + self.latency.median_s)
                 self.time.start(lambda n=number: self._span(n) if spans and n == 0 else self._work(n), after)
-            before = sum(len(hub.versions) for hub in self.hubs)
             stop = real_time.process_time() + cpu_s
             self.time.run(seconds, lambda: real_time.process_time() > stop)
-            for tally in (self.tally, self.spanning):
-                tally.seconds = self.time.monotonic()
-                tally.commits = sum(len(hub.versions) for hub in self.hubs) - before
+            self.seconds = self.time.monotonic()
+            self.tally.close(self.seconds)
+            self.spanning.close(self.seconds)
 
     def _engine(self, session: Session, _remote: str, _ref: str) -> Line:
         return self._lines[session.place.state]
@@ -164,6 +167,7 @@ class Run:
 
     def _locks(self, number: int, paths: dict[int, str], tally: Tally) -> bool:
         began, got = self.time.monotonic(), {}
+        tally.waiting[number] = began
         for part, path in paths.items():
             agent, line = self._agent(number, part)
             before = line.swaps
@@ -177,10 +181,11 @@ class Run:
                 break
             finally:
                 tally.pushes += line.swaps - before
+        tally.waits.append(self.time.monotonic() - tally.waiting.pop(number))
         if len(got) < len(paths):
             self._unlocks(number, got, told=False)
             return False
-        tally.waits.append(self.time.monotonic() - began)
+        tally.granted[number] += 1
         for path in paths.values():
             self.judge.granted(number, path, began, self.time.monotonic())
         return True
@@ -193,16 +198,15 @@ class Run:
             agent.unlocks(path)
 
 
-def table(title: str, sizes: Sequence[int], crowds: dict[int, Crowd], told: argparse.Namespace) -> None:
-    print(f"\n{title}\n{'':36}{HEAD}")
-    for size in sizes:
-        for load in LOADS:
-            for parts in told.parts:
-                for name, latency, seconds in (("30 ms", LAN, told.seconds), ("400 ms", FORGE, 3 * told.seconds)):
-                    run = Run(crowds[size], parts, load, latency)
-                    run.go(seconds, told.cpu)
-                    what = f"{size:4} {load.name:<13} {parts:2} ref{'s' * (parts > 1):<1} {name:>6}"
-                    print(f"{what:<36}{run.tally.row()}  {run.tally.seconds:5.0f} s", flush=True)
+def show(crowd: Crowd, load: Load, told: argparse.Namespace, spans: bool = False) -> None:
+    """Rows of one crowd at one load."""
+    for parts in told.parts:
+        for name, latency, seconds in (("30 ms", LAN, told.seconds), ("400 ms", FORGE, 3 * told.seconds)):
+            run = Run(crowd, parts, load, latency)
+            run.go(seconds, told.cpu, spans)
+            row = run.spanning.row(1, run.seconds) if spans else run.tally.row(crowd.count, run.seconds)
+            what = f"{crowd.count:8} {load.name:<12} {parts:4} {name:>6}"
+            print(f"{what}{row} {run.seconds:6.0f} s", flush=True)
 
 
 def main() -> None:
@@ -211,11 +215,18 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--parts", type=int, nargs="+", default=(1, 4, 16))
     parser.add_argument("--seconds", type=float, default=180.0, help="of virtual time; three times as many of a forge")
-    parser.add_argument("--cpu", type=float, default=60.0, help="seconds of processor that a row may take")
+    parser.add_argument("--cpu", type=float, default=60.0, help="seconds of processor after which a row ends early")
     told = parser.parse_args()
+    columns = f"{'machines':>8} {'a lock':<12} {'refs':>4} {'push':>6}{HEAD} {'run':>8}"
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         crowds = {size: Crowd(Path(folder) / f"{size}", size) for size in told.sizes}
-        table("A lock on one path", told.sizes, crowds, told)
+        print(f"A lock on one path\n{columns}")
+        for size in told.sizes:
+            for load in LOADS:
+                show(crowds[size], load, told)
+        print(f"\nA lock that touches every ref, while the others lock paths\n{columns}")
+        for size in told.sizes:
+            show(crowds[size], LOADS[1], told, spans=True)
 
 
 if __name__ == "__main__":
