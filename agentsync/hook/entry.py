@@ -177,7 +177,9 @@ def _user_prompt_submit(asked: Asked) -> None:
     if not session.store.touch(session.me.id):
         from agentsync.ops import agents
 
-        agents.heartbeat(session)  # Copilot calls this while the hook of the start still runs, and before it on busy days
+        agents.heartbeat(
+            session
+        )  # Copilot calls this while the hook of the start still runs, and before it on busy days
     _deliver(asked, "prompt")
 
 

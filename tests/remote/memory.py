@@ -77,7 +77,9 @@ class Memory:
             return Unreachable("the line is cut")
         self.hub.load()
         version = self.hub.current
-        return Snapshot(version=version, files=self.hub.files(version), follows=known is None or self.hub.follows(version, known))
+        return Snapshot(
+            version=version, files=self.hub.files(version), follows=known is None or self.hub.follows(version, known)
+        )
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         self.hub.load()

@@ -24,9 +24,6 @@ from sim.disk import MemoryFiles
 from sim.network import NOTHING, BriefHub, Latency, Line
 from sim.virtual import VirtualTime
 
-REMEMBERED = 200_000
-BOARDS = 200
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
@@ -37,6 +34,12 @@ if TYPE_CHECKING:
     from agentsync.core.records import Record
     from agentsync.core.shared import Shared
     from agentsync.ops.session import Session
+
+REMEMBERED = 200_000
+"""Records that are decoded once."""
+
+BOARDS = 200
+"""Versions of boards of which the same is true."""
 
 
 class WrongClock(Clock):
@@ -114,6 +117,7 @@ class Fleet(Cluster):
         made = super().machine(name, config=config)
         made.clock = WrongClock(self.time, skew_minutes)
         made.line = self.lines(self.hub, self.time, self.chance, self.latency)
+        made.called = name
         return made
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from agentsync.core.lease import is_guest
 from agentsync.core.paths import Target, looks_like_glob, overlap
+
+if TYPE_CHECKING:
+    from remote.cluster import Agent
 
 
 def target(path: str) -> Target:
@@ -50,3 +56,21 @@ class Judge:
 
     def mine(self, who: int) -> list[str]:
         return [path for name, path in self.held if name == who]
+
+
+def agree(board: dict[str, str], agents: dict[str, Agent]) -> None:
+    """Whether all machines, and the board, say the same about who holds what.
+
+    Args:
+        board: Holders by path.
+        agents: By the name of their machine.
+
+    Raises:
+        AssertionError: They do not.
+    """
+    for machine, agent in agents.items():
+        live = {h.lock.path: h.lock for h in agent.session.store.state().locks() if h.live and h.lock.machine}
+        mine = {path for path, holder in board.items() if holder == f"{agent.id}.{machine}"}
+        assert mine == {path for path, lock in live.items() if not is_guest(lock)}
+        for path, lock in live.items():
+            assert board[path] == lock.holder if is_guest(lock) else f"{lock.holder}.{machine}"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from sim.clones import Crowd, remembering, virtual
-from sim.judge import Judge
+from sim.judge import Judge, agree
 from sim.network import FORGE, LAN, Latency, Line
 
 from agentsync.errors import GaveUpError
@@ -124,6 +124,19 @@ class Run:
             self.seconds = self.time.monotonic()
             self.tally.close(self.seconds)
             self.spanning.close(self.seconds)
+
+    def settle(self) -> None:
+        """Everybody was stopped in the middle of something. They go on, and must agree.
+
+        Raises:
+            AssertionError: They do not.
+        """
+        for part, hub in enumerate(self.hubs):
+            agents = {agent.id: agent for (_, p), (agent, _) in self._agents.items() if p == part}
+            for agent in (*agents.values(), *agents.values()):
+                agent.syncs()
+            locks = exchange.decoded(hub.files(hub.current)).locks
+            agree({lock.path: lock.holder for lock in locks.values()}, agents)
 
     def _engine(self, session: Session, _remote: str, _ref: str) -> Line:
         return self._lines[session.place.state]
