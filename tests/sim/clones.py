@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from remote.cluster import Agent, Cluster, Machine
+from sim.disk import MemoryFiles
+from sim.network import NOTHING, BriefHub, Latency, Line
+from sim.virtual import VirtualTime
 from world import NOON, Clock
 
 from agentsync.core import keys
 from agentsync.core.records import Format
 from agentsync.ops import exchange
 from agentsync.store import codec
-from sim.disk import MemoryFiles
-from sim.network import NOTHING, BriefHub, Latency, Line
-from sim.virtual import VirtualTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

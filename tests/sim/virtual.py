@@ -42,7 +42,7 @@ class Coroutine:
                 self._work()
         except EndOfTimeError:
             pass  # the run is over, and this one was in the middle of something
-        except BaseException as error:  # noqa: BLE001 # told to whoever called `run`
+        except BaseException as error:  # told to whoever called `run`
             self._time.failure = self._time.failure or error
         self._time._hub.release()
 
