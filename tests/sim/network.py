@@ -35,7 +35,6 @@ class Latency(NamedTuple):
 
 NOTHING = Latency(0.0)
 LAN = Latency(0.030)
-FORGE = Latency(0.400)
 
 
 class BriefHub(Hub):
