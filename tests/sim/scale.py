@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     parser.add_argument("--parts", type=int, nargs="+", default=(1, 4, 16))
+    parser.add_argument("--loads", nargs="+", choices=list(LOADS), default=list(LOADS), help="a lock how often")
     parser.add_argument("--push", type=int, nargs="+", default=(30, 400), help="how long a question takes, in ms")
     parser.add_argument("--seconds", type=float, default=300.0, help="of virtual time")
     parser.add_argument("--cpu", type=float, default=60.0, help="seconds of processor after which a row ends early")
@@ -47,11 +48,11 @@ def main() -> None:
         crowds = {size: Crowd(Path(folder) / f"{size}", size) for size in told.sizes}
         print(f"A lock on one path\n{columns}")
         for size in told.sizes:
-            for load in LOADS:
-                show(crowds[size], load, told)
+            for load in told.loads:
+                show(crowds[size], LOADS[load], told)
         print(f"\nA lock that touches every ref, while the others lock paths\n{columns}")
         for size in told.sizes:
-            show(crowds[size], LOADS[1], told, spans=True)
+            show(crowds[size], LOADS["10s"], told, spans=True)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_whatever_happens_one_machine_holds_a_path(tmp_path: Path, seed: int) ->
 
 def test_a_crowd_excludes_each_other_and_everybody_gets_on(tmp_path: Path) -> None:
     count = 16 * TIMES
-    run = Run(Crowd(tmp_path, count), parts=1, load=LOADS[0], latency=LAN)
+    run = Run(Crowd(tmp_path, count), parts=1, load=LOADS["always"], latency=LAN)
     run.go(seconds=10, cpu_s=60)
     assert run.tally.granted
     run.settle()
@@ -145,7 +145,7 @@ def test_a_run_is_the_same_with_the_same_seed(tmp_path: Path) -> None:
         with virtual(1) as time:
             play = Play(tmp_path / f"{turn}", time, 1)
             play.runs()
-        run = Run(Crowd(tmp_path / f"crowd-{turn}", 8), parts=4, load=LOADS[1], latency=LAN)
+        run = Run(Crowd(tmp_path / f"crowd-{turn}", 8), parts=4, load=LOADS["10s"], latency=LAN)
         run.go(seconds=30, cpu_s=60, spans=True)
         told.append((time.monotonic(), play.fleet.board(), run.tally.waits, run.spanning.waits))
     assert told[0] == told[1]

@@ -43,7 +43,11 @@ class Load(NamedTuple):
     hold_s: float
 
 
-LOADS = (Load("always", 0.0, 0.0), Load("every 10 s", 8.0, 2.0), Load("every minute", 50.0, 10.0))
+LOADS = {
+    "always": Load("always", 0.0, 0.0),
+    "10s": Load("every 10 s", 8.0, 2.0),
+    "60s": Load("every minute", 50.0, 10.0),
+}
 
 
 class Tally:
