@@ -134,7 +134,6 @@ def _ask(session: Session, there: Exchange, claim: Claim) -> Granted | None:
     while True:
         plan = there.plan(wanted=wanted)
         if isinstance(plan, Lock):
-            there.pause()
             there.look()
             return None
         if not plan.worth:
@@ -144,7 +143,6 @@ def _ask(session: Session, there: Exchange, claim: Claim) -> Granted | None:
             case Done():
                 return _confirm(session, there, claim, wanted, plan.granted)
             case Lost():
-                there.pause()
                 came = there.look(quiet=frozenset(keys.lock(lock) for lock in mine))
             case _:
                 raise exchange.failure(outcome, there.link)

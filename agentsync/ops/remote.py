@@ -150,5 +150,4 @@ def _leave(there: Exchange) -> None:
             return
         if not isinstance(outcome, Lost):
             raise exchange.failure(outcome, there.link)
-        there.pause()
         there.look()

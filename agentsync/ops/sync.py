@@ -89,7 +89,6 @@ def publish(
                 there.note()
                 return put, plan.drops
             case Lost():
-                there.pause()
                 there.look()
             case _:
                 raise exchange.failure(outcome, there.link)

@@ -29,11 +29,6 @@ FORCED = {
     "GCM_INTERACTIVE": "never",
     "LC_ALL": "C",
     "LANGUAGE": "",
-    **{
-        f"GIT_{who}_{what}": word
-        for who in ("AUTHOR", "COMMITTER")
-        for what, word in (("NAME", "agent-sync"), ("EMAIL", "agent-sync@localhost"))
-    },
 }
 
 SETTINGS = (

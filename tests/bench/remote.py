@@ -7,10 +7,14 @@ both sides grow by the same round trips.
 from __future__ import annotations
 
 import os
+import random
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -32,6 +36,7 @@ from agentsync.store import codec
 FLOOR = "git push of one commit"
 RECORDS = 10_000
 FILES = 20_000
+CALM_S = 1.5
 
 
 class Clone:
@@ -91,57 +96,103 @@ def fill(clone: Clone) -> None:
     sync.sync(session)
 
 
-def race(root: Path, clones: int, rounds: int, same: bool, python: str) -> None:
-    """Everybody at once, again and again; what it took."""
-    hub = hub_at(root / f"hub-{clones}-{same}.git")
-    players = [Clone(root / f"race-{clones}-{same}-{n}", hub, python) for n in range(clones)]
-    for player in players:
-        remote.add(player.session(), "origin")
-    granted = refused = failed = pushes = 0
-    waits = []
-    for turn in range(rounds):
-        reader, writer = os.pipe()
+class Tally:
+    """What came of the locks that several processes asked for: each reports by a line in a pipe."""
+
+    def __init__(self) -> None:
+        self._reader, self.writer = os.pipe()
+        self.outcomes: Counter[str] = Counter()
+        self.pushes = 0
+        self.waits: list[float] = []
+
+    def work(self, works: Sequence[Callable[[], None]]) -> None:
+        """Run them at the same time, each in a process of its own, and read what they report."""
         pids = []
-        for number, player in enumerate(players):
-            pid = os.fork()
-            if pid == 0:
-                _run(player, "same" if same else f"own-{number}-{turn}", writer)
+        for work in works:
+            if (pid := os.fork()) == 0:
+                try:
+                    work()
+                finally:
+                    os._exit(0)
             pids.append(pid)
         for pid in pids:
             os.waitpid(pid, 0)
-        for line in os.read(reader, 1 << 16).decode().splitlines():
-            outcome, tries, took = line.split()
-            granted, refused = granted + (outcome == "granted"), refused + (outcome == "refused")
-            failed += outcome == "failed"
-            pushes += int(tries)
-            waits += [float(took)] if outcome == "granted" else []
-        os.close(reader)
-        os.close(writer)
+        os.write(self.writer, b"\n")  # so that there is something to read
+        for line in os.read(self._reader, 1 << 16).decode().splitlines():
+            if line:
+                outcome, pushes, took = line.split()
+                self.outcomes[outcome] += 1
+                self.pushes += int(pushes)
+                self.waits += [float(took)] if outcome == "granted" else []
+
+    def lock(self, player: Clone, path: str) -> None:
+        """Ask for a lock, and report what came of it, the number of pushes, and the time."""
+        pushes, started, outcome = PUSHES.count, time.perf_counter(), "failed"
+        try:
+            outcome = "granted" if isinstance(locks.lock(player.session(), [path], remote=True), Granted) else "refused"
+        finally:
+            took = time.perf_counter() - started
+            os.write(self.writer, f"{outcome} {PUSHES.count - pushes} {took}\n".encode())
+
+    def __str__(self) -> str:
+        granted = self.outcomes["granted"]
+        counts = ", ".join(f"{self.outcomes[what]} {what}" for what in ("granted", "refused", "failed"))
+        waits = sorted(self.waits)
+        times = f"median {statistics.median(waits) * 1e3:.0f} ms, longest {waits[-1] * 1e3:.0f}"
+        return f"{counts}; {self.pushes / granted:.2f} pushes a lock; {times}"
+
+
+class Pushes:
+    """Counts the pushes of this process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        push = PlainGit._push
+
+        def counted(engine: PlainGit, version: str, expected: str) -> object:
+            self.count += 1
+            return push(engine, version, expected)
+
+        PlainGit._push = counted  # type: ignore[assignment,method-assign]
+
+
+PUSHES = Pushes()
+
+
+def team(root: Path, name: str, clones: int, python: str) -> list[Clone]:
+    """Clones at a board of their own."""
+    hub = hub_at(root / f"hub-{name}-{clones}.git")
+    players = [Clone(root / f"{name}-{clones}-{n}", hub, python) for n in range(clones)]
+    for player in players:
+        remote.add(player.session(), "origin")
+    return players
+
+
+def race(root: Path, clones: int, rounds: int, same: bool, python: str) -> None:
+    """Everybody at once, again and again."""
+    players, tally = team(root, f"race-{same}", clones, python), Tally()
+    for turn in range(rounds):
+        paths = ["same" if same else f"own-{number}-{turn}" for number in range(clones)]
+        tally.work([partial(tally.lock, player, path) for player, path in zip(players, paths, strict=True)])
         for player in players:
             locks.unlock(player.session(), [], everything=True)
     what = "the same path" if same else "a path each"
-    print(
-        f"  {clones} clones, {what:<14} {rounds} rounds: {granted} granted, {refused} refused, {failed} failed; "
-        f"{pushes / granted:.2f} pushes a lock; median {statistics.median(waits) * 1e3:.0f} ms"
-    )
+    print(f"  {clones} clones at once, {what:<13} {tally}")
 
 
-def _run(player: Clone, path: str, writer: int) -> None:
-    tries = 0
-    push = PlainGit._push
+def calm(root: Path, clones: int, seconds: float, python: str) -> None:
+    """Everybody locks and releases a path of their own, one and a half seconds after the last time in the mean."""
+    players, tally = team(root, "calm", clones, python), Tally()
 
-    def counted(self: PlainGit, version: str, expected: str) -> object:
-        nonlocal tries
-        tries += 1
-        return push(self, version, expected)
+    def works(player: Clone, number: int) -> None:
+        chance, end = random.Random(number), time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(chance.uniform(0, 2 * CALM_S))
+            tally.lock(player, f"own-{number}")
+            locks.unlock(player.session(), [], everything=True)
 
-    PlainGit._push = counted  # type: ignore[assignment,method-assign]
-    started, outcome = time.perf_counter(), "failed"
-    try:
-        outcome = "granted" if isinstance(locks.lock(player.session(), [path], remote=True), Granted) else "refused"
-    finally:
-        os.write(writer, f"{outcome} {tries} {time.perf_counter() - started}\n".encode())
-        os._exit(0)
+    tally.work([partial(works, player, number) for number, player in enumerate(players)])
+    print(f"  {clones} clones, one lock in {CALM_S:g} s   {tally}")
 
 
 def main() -> None:
@@ -162,10 +213,11 @@ def main() -> None:
             f"the same on a board of {RECORDS} records": (full.lock, None),
         }
         show("Locks for all machines", FLOOR, compare(small.push, cases, told.rounds))
-        print("\nRaces")
+        print("\nRaces: one push a lock is the least")
         for clones in (4, 8):
             for same in (True, False):
                 race(root, clones, told.rounds, same, told.python)
+            calm(root, clones, told.rounds, told.python)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pytest
 from invariants import check_store
 from remote.cluster import Agent, Cluster
 
+from agentsync.core import turns
 from agentsync.core.locks import Conflict
 from agentsync.errors import NotFoundError, UnusableError, UsageError
 from agentsync.ops import agents, exchange, mail, remote, requests, sync
@@ -74,10 +75,12 @@ def test_a_board_that_is_remembered_is_read_where_it_matters(
 ) -> None:
     alice, bob = pair
     assert alice.takes(first, shared=shared, ttl_minutes=5)
-    bob.takes("elsewhere")  # his is the last commit, so his next one begins without a look
+    for _ in range(turns.FEW):
+        bob.takes("elsewhere")  # his are the last commits, so his next one begins without a look
+        bob.unlocks("elsewhere")
     cluster.advance(minutes=6)
     assert bob.takes(second), "hers has lapsed, and must not stay beside his"
-    assert cluster.board().keys() == {"elsewhere", second}
+    assert cluster.board().keys() == {second}
 
 
 def test_all_targets_or_none(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
@@ -351,6 +354,42 @@ def test_a_remote_that_refuses_is_told_at_once(cluster: Cluster, pair: tuple[Age
         alice.takes("a.py")
     assert line.swaps == before + 1
     assert alice.holds() == []
+
+
+# ---------------------------------------------------------------- in a crowd
+def test_who_was_alone_lately_does_not_look_before_a_commit(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    line = cluster.machines["east"].line
+    for number in range(turns.FEW):
+        alice.takes(f"{number}.py")
+    before = line.reads
+    alice.takes("more.py")
+    assert line.reads == before
+    bob.takes("his.py")
+    assert alice.takes("again.py"), "a race is lost, and the next one won"
+    assert line.reads == before + 1
+    alice.takes("and again.py")
+    assert line.reads == before + 2, "others are at work"
+
+
+def test_in_a_crowd_others_go_first_and_who_does_not_come_is_not_waited_for_twice(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, bob = pair
+    line = cluster.machines["east"].line
+    line.look_s = 0.005
+
+    def asked(path: str) -> tuple[int, int]:
+        before = line.reads, line.swaps
+        assert alice.takes(path)
+        return line.reads - before[0], line.swaps - before[1]
+
+    alice.syncs()
+    line.before_swap = [lambda: bob.takes("his.py")]
+    assert asked("1.py") == (2, 2), "the first push was too late"
+    assert asked("2.py") == (2, 1), "he is let go first"
+    cluster.advance(minutes=9)
+    assert asked("3.py") == (1, 1), "the crowd has gone"
 
 
 # ---------------------------------------------------------------- lost history

@@ -22,6 +22,7 @@ from agentsync.core.locks import Granted
 from agentsync.core.records import Lock
 from agentsync.ops import exchange, locks, remote, sync
 from agentsync.ops.session import open_session
+from agentsync.remote import plain_git
 from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Team:
     def board(self) -> dict[str, str]:
         """Who holds what, as the bare repository has it."""
         listed = git("ls-tree", "-r", "-z", "--name-only", REF, cwd=self.hub).split("\0")
-        files = {name: git("show", f"{REF}:{name}", cwd=self.hub).encode() for name in listed if name}
+        files = {plain_git.key_of(name): git("show", f"{REF}:{name}", cwd=self.hub).encode() for name in listed if name}
         return {lock.path: lock.holder for lock in exchange.decoded(files).locks.values()}
 
     def commits(self) -> int:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from sim.virtual import VirtualTime
 
-    from agentsync.remote.backend import Lost, Rejected, Wanted
+    from agentsync.core.shared import Wanted
+    from agentsync.remote.backend import Lost, Rejected
 
 
 class Latency(NamedTuple):
@@ -40,6 +41,11 @@ LAN = Latency(0.030)
 class BriefHub(Hub):
     """A hub that keeps the files of its newest version only, for runs of thousands of commits."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: tuple[str, Wanted | None] | None = None
+        self._answer: dict[str, bytes] = {}
+
     def add(self, parent: str | None, files: dict[str, bytes]) -> str:
         before = self.current
         version = super().add(parent, files)
@@ -47,8 +53,10 @@ class BriefHub(Hub):
             self.versions[before] = (self.versions[before][0], {})
         return version
 
-    def files(self, version: str | None) -> dict[str, bytes]:
-        return self.versions[version][1] if version else {}  # nobody changes what is in there
+    def files(self, version: str, wanted: Wanted | None = None) -> dict[str, bytes]:
+        if (version, wanted) != self._asked:
+            self._asked, self._answer = (version, wanted), super().files(version, wanted)
+        return self._answer  # to everybody the same, and nobody changes it
 
     def copy(self) -> BriefHub:
         made = BriefHub()
@@ -70,12 +78,12 @@ class Line(Memory):
         self._own: tuple[str | None, dict[str, bytes]] = (None, {})
         """What this clone has fetched or pushed last."""
 
-    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+    def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         self.looks += 1
         back = self._travel()
         if back is None:
             return self._silence()
-        found = super().read(known)
+        found = super().read(known, wanted)
         if not self._returns(back):
             return self._silence()
         if isinstance(found, Snapshot):
@@ -85,7 +93,7 @@ class Line(Memory):
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         if self._own[0] != version:
             return None
-        files = {path: data for path, data in self._own[1].items() if wanted is None or wanted(path)}
+        files = {path: data for path, data in self._own[1].items() if wanted is None or wanted.matters(path)}
         return Snapshot(version=version, files=files)
 
     def swap(

@@ -137,6 +137,7 @@ class Run:
             agents = {agent.id: agent for (_, p), (agent, _) in self._agents.items() if p == part}
             for agent in (*agents.values(), *agents.values()):
                 agent.syncs()
+            assert hub.current is not None
             locks = exchange.decoded(hub.files(hub.current)).locks
             agree({lock.path: lock.holder for lock in locks.values()}, agents)
 
