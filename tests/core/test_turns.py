@@ -43,7 +43,7 @@ def test_the_longest_ago_goes_first(made: str, me: str, expected: int) -> None:
         ("ab", 6, 3, 0.9, 2),
         ("ab", 6, 9, 0.9, 0),
         ("", 1, 0, 0.9, 0),
-        ("ab", 900, 0, 0.99, 15),
+        ("ab", 900, 0, 0.99, 7),
     ],
 )
 def test_a_newcomer_comes_behind_by_lot_and_moves_up(
