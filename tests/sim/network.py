@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from agentsync.core.shared import Wanted
     from agentsync.remote.backend import Lost, Rejected
 
+KEPT = 4
+"""Versions that a clone can recall: a repository keeps more, but hundreds of them would not fit."""
+
 
 class Latency(NamedTuple):
     """How long a question takes, there and back: log-normal, so never nothing and sometimes long."""
@@ -75,8 +78,8 @@ class Line(Memory):
         self.loss = 0.0
         """How often a question or an answer is lost."""
         self.looks = 0
-        self._own: tuple[str | None, dict[str, bytes]] = (None, {})
-        """What this clone has fetched or pushed last."""
+        self._seen: dict[str, dict[str, bytes]] = {}
+        """What this clone has fetched or pushed, the last few versions."""
 
     def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         self.looks += 1
@@ -86,15 +89,20 @@ class Line(Memory):
         found = super().read(known, wanted)
         if not self._returns(back):
             return self._silence()
-        if isinstance(found, Snapshot):
-            self._own = (found.version, found.files)
+        if isinstance(found, Snapshot) and found.version is not None:
+            self._keep(found.version, found.files)
         return found
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
-        if self._own[0] != version:
+        if version not in self._seen:
             return None
-        files = {path: data for path, data in self._own[1].items() if wanted is None or wanted.matters(path)}
+        files = {path: data for path, data in self._seen[version].items() if wanted is None or wanted.matters(path)}
         return Snapshot(version=version, files=files)
+
+    def _keep(self, version: str, files: dict[str, bytes]) -> None:
+        self._seen[version] = files
+        if len(self._seen) > KEPT:
+            del self._seen[next(iter(self._seen))]
 
     def swap(
         self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
@@ -108,7 +116,7 @@ class Line(Memory):
         if not self._returns(back):
             return self._silence()
         if isinstance(found, Done):
-            self._own = (found.version, files)
+            self._keep(found.version, files)
         return found
 
     def _decide(
