@@ -47,7 +47,11 @@ LOSS = 0.03
 
 
 class Play:
-    """Some machines, a network in bad weather, and what is true."""
+    """Some machines, a network in bad weather, and what is true.
+
+    What a machine may do is a method here and a case of `_lives`; what must be true of it is a method of `Judge`, or is
+    looked at in `runs`, when everything is healed.
+    """
 
     def __init__(self, tmp_path: Path, time: VirtualTime, seed: int, count: int = 3, lines: type[Line] = Line) -> None:
         self.chance = random.Random(seed)
