@@ -140,10 +140,10 @@ class Context:
         if self._opened is None:
             return
         store = self._opened.store
-        if store.due_for_compaction:
+        if store.needs_care:
             from agentsync.ops import care
 
             sys.stdout.flush()
-            care.compact_if_free(self._opened)
+            care.after_answering(self._opened)
         for warning in store.warnings:
             self.warn(warning)

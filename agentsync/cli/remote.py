@@ -23,7 +23,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     """Add the commands to the grammar."""
     remote = add_parser(
         "remote",
-        "share locks with other clones, on any machine, through a git remote",
+        "share locks, tasks and mail with other clones, on any machine, through a git remote",
         "remote add origin\nremote add ssh://host/repo.git --ref refs/agentsync/team\nremote status\nremote remove",
     )
     remote.add_argument("action", choices=("add", "status", "remove"))
@@ -33,7 +33,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     remote.add_argument("--ref", help="with add: another ref than refs/agentsync/state")
     remote.set_defaults(run=_remote)
     sync = add_parser(
-        "sync", "see what agents on other machines hold, and tell them what is held here", "sync\nsync --dry-run --json"
+        "sync", "see what agents on other machines do, and tell them what is done here", "sync\nsync --dry-run --json"
     )
     sync.add_argument("--dry-run", action="store_true", help="look and tell, change nothing here or there")
     sync.add_argument(
@@ -44,6 +44,7 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
         metavar="SEC",
         help=f"again and again until Ctrl-C, every {WATCH_S:g} seconds",
     )
+    sync.add_argument("--background", action="store_true", help=argparse.SUPPRESS)  # what hooks start
     sync.set_defaults(run=_sync)
 
 
@@ -85,9 +86,12 @@ def _remote(context: Context, options: argparse.Namespace) -> int:
 
 
 def _sync(context: Context, options: argparse.Namespace) -> int:
-    from agentsync.ops import exchange, sync
+    from agentsync.ops import background, exchange, sync
     from agentsync.render import remote as render
 
+    if options.background:
+        background.run(context.session)
+        return 0
     while True:
         try:
             done = sync.sync(context.session, dry_run=options.dry_run)

@@ -244,10 +244,10 @@ class Operator:
     def _do(self, what: Callable[[], Done]) -> Done:
         with self._turn:
             done = what()
-            if self.session.store.due_for_compaction:
+            if self.session.store.needs_care:
                 from agentsync.ops import care
 
-                care.compact_if_free(self.session)
+                care.after_answering(self.session)
             return done
 
 

@@ -109,11 +109,12 @@ def named(words: str, presences: Iterable[Presence], former: Agent | None = None
     Raises:
         NotFoundError: Several agents have this name.
     """
-    there = [presence for presence in presences if presence.agent.machine is None]
+    there = list(presences)
     same = [p for p in there if p.agent.id == words] or [p for p in there if p.agent.name == words]
     if not same and former is not None:
         same = [p for p in there if same_client(former, p.agent)]
     same = [p for p in same if not p.is_gone] or same
+    same = [p for p in same if p.agent.machine is None] or same  # who is here goes before who is elsewhere
     if len(same) > 1:
         ids = _listed(p.agent.id for p in same)
         raise NotFoundError(f"{len(same)} agents are called {words[:80]!r}", "name one of them by id", ids)

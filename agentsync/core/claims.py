@@ -140,6 +140,9 @@ def handoff(attempt: Attempt, to: Presence) -> Changed | Refused:
     task, me, stamp, heir = attempt.task, attempt.me, attempt.stamp, to.agent
     if task.owner == heir.id:
         return Changed(task=task, before=task)
+    if heir.machine is not None:
+        why = f"{heir.name} ({heir.id}) works on another machine, where your locks cannot go"
+        return Refused(task=task, why=why, hint=f"agent-sync release-task {task.id}, and tell them")
     if has_left(to):
         why = f"{heir.name} ({heir.id}) is {to.status}"
         return Refused(task=task, why=why, hint=f"agent-sync release-task {task.id} gives it to whoever comes")

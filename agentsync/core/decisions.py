@@ -54,7 +54,8 @@ def publish(decision: Decision, others: Iterable[Presence], stamp: Stamp) -> tup
     """Record it, and tell those who are here; who comes later finds it in the status."""
     instead = f" instead of {decision.supersedes}" if decision.supersedes else ""
     line = f"{decision.by_name} ({decision.by}) decided {decision.id}{instead}: {decision.text}"
-    readers = [other.agent.id for other in others if other.agent.id != decision.by and not other.is_gone]
+    here = [other.agent.id for other in others if other.agent.machine is None and not other.is_gone]
+    readers = [reader for reader in here if reader != decision.by]  # other machines tell their own
     return (Put(keys.decision(stamp.revision), decision), *announcement(line, readers, stamp))
 
 

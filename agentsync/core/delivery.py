@@ -194,6 +194,7 @@ def prune(mail: Mail, here: Collection[str], now: datetime) -> tuple[Drop, ...]:
         if message is None:
             continue
         waiting = any(r.agent in here and r.delivered_at is None and r.read_at is None for r in message.readers)
+        waiting |= message.origin is not None  # its machine waits to hear how far it got
         if is_old(message) or (beyond and not waiting):
             drops.append(Drop(key))
         elif not beyond:

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, lease, locks
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
-from agentsync.core.paths import is_valid_id, target_of
+from agentsync.core.paths import target_of
 from agentsync.core.records import Agent, Lock, Machine
-from agentsync.core.shared import Known, Shared, inward, meets, place
+from agentsync.core.shared import Known, Shared, guests_of, inward, meets, place
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -72,7 +72,7 @@ def received(
         for name, machine in sorted(shared.machines.items())
         if name != known.me
     )
-    guests = {name: agent for machine in others for name, agent in _guests(machine)}
+    guests = {name: agent for machine in others for name, agent in guests_of(machine)}
     here = {keys.lock(held.lock): held for held in known.held}
     wanted: dict[str, Lock] = {}
     for key, lock in shared.locks.items():
@@ -119,27 +119,6 @@ def received(
         machines=others,
         writes=(*writes, *notices(told, stamp)),
     )
-
-
-def _guests(machine: Machine) -> Iterable[tuple[str, Agent]]:
-    for present in machine.agents:
-        name = f"{present.agent}.{machine.id}"
-        if not is_valid_id(name):
-            continue
-        sign = present.seen_at or machine.created_at
-        yield (
-            name,
-            Agent(
-                id=name,
-                name=present.name,
-                client=present.client,
-                branch=present.branch,
-                host=machine.host,
-                machine=machine.id,
-                created_at=machine.created_at,
-                last_seen=sign,
-            ),
-        )
 
 
 def _unknown(lock: Lock, now: datetime) -> Agent:

@@ -20,6 +20,8 @@ GUARD = "guard"
 
 LINK = "remote/link.json"
 BOARD = "remote/board.json"
+DUE = "remote/due"
+"""Empty; its mtime says when the next sync in the background is to begin."""
 
 REVISION_DIGITS = 12
 

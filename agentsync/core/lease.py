@@ -122,8 +122,15 @@ def is_guest(lock: Lock) -> bool:
 
 
 def has_left(agent: Presence | None) -> bool:
-    """Whether what an agent was doing is up for grabs: it is gone or silent, and no new session is about to follow."""
-    return agent is None or (agent.status in ("stale", "offline", "dead") and not agent.continues)
+    """Whether what an agent was doing is up for grabs: it is gone or silent, and no new session is about to follow.
+
+    Other machines tell now and then, so a guest may be silent for longer.
+    """
+    if agent is None:
+        return True
+    if agent.agent.machine is not None:
+        return agent.is_gone
+    return agent.status in ("stale", "offline", "dead") and not agent.continues
 
 
 def visible_status(presence: Presence) -> str:

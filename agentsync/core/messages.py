@@ -66,7 +66,7 @@ def recipients(
 
     Args:
         to: As typed.
-        presences: Who is on the board.
+        presences: Who is on the board, here and on other machines.
         me: Who asks.
         former: Who left it under this id, if somebody did.
 
@@ -76,9 +76,7 @@ def recipients(
     Raises:
         NotFoundError: Nobody is meant, or several agents share the name.
     """
-    # Mail does not travel to other machines, whose agents are here only with their locks.
-    here = (presence.agent for presence in presences if presence.agent.machine is None)
-    others = tuple(agent for agent in here if agent.id != me.id)
+    others = tuple(presence.agent for presence in presences if presence.agent.id != me.id)
     if to == ALL:
         return ALL, others
     found = agents.named(to, presences, former)
@@ -120,7 +118,7 @@ def send(draft: Draft, me: Agent, readers: Sequence[Agent], stamp: Stamp) -> tup
         created_at=stamp.now,
     )
     kept = replace(message, readers=tuple(Reader(agent=reader.id, name=reader.name) for reader in readers))
-    copies = (copy_of(message, reader.id) for reader in readers)
+    copies = (copy_of(message, reader.id) for reader in readers if reader.machine is None)  # a sync brings it to guests
     return kept, (Put(keys.message(stamp.revision), kept), *copies)
 
 

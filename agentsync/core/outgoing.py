@@ -15,7 +15,7 @@ from agentsync.core.records import Board, Lock, Machine, Present
 from agentsync.core.shared import BOARD, Known, Shared, meets, outward, place
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from agentsync.core.records import Record
 
@@ -46,7 +46,14 @@ class Plan(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def plan(
-    shared: Shared, known: Known, store: str, host: str, *, wanted: Sequence[Lock] = (), drops: Collection[str] = ()
+    shared: Shared,
+    known: Known,
+    store: str,
+    host: str,
+    *,
+    wanted: Sequence[Lock] = (),
+    drops: Collection[str] = (),
+    more: Mapping[str, Record | None] = {},  # is not changed
 ) -> Plan | Lock:
     """The commit that brings the board in line with the state here.
 
@@ -57,6 +64,7 @@ def plan(
         host: What this machine is called by its people.
         wanted: Own locks that are not on the board yet.
         drops: Keys of others' locks that are to go.
+        more: Tasks and words that the board does not have as they are here; None = to be removed.
 
     Returns:
         A lock of a guest that is in the way, if there is one.
@@ -99,6 +107,8 @@ def plan(
     machine = _self(shared.machines.get(known.me), known, host)
     puts: dict[str, Record] = {key: lock for key, lock in kept.items() if shared.locks.get(key) != lock}
     puts |= _machines(machine, shared, known)
+    puts |= {key: record for key, record in more.items() if record is not None}
+    gone |= {key for key, record in more.items() if record is None}
     gone |= set() if known.partial else _forgotten(shared, known)
     going = tuple(sorted(gone - puts.keys()))
     worth = bool(puts or going or known.rewound)
@@ -132,6 +142,7 @@ def _self(before: Machine | None, known: Known, host: str) -> Machine:
         Present(
             agent=p.agent.id,
             name=p.agent.name,
+            role=p.agent.role,
             client=p.agent.client,
             branch=p.agent.branch,
             last_seen=p.agent.last_seen,

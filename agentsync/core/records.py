@@ -138,6 +138,8 @@ class Task(Record, tag="task", frozen=True, kw_only=True, gc=False):
     """When it was done or cancelled."""
     asked_at: Time | None = None
     """When its silent owner was asked what became of it; null again with the owner's next update."""
+    machine: Id | None = None
+    """On a board of several machines: whose version this is. Null in the state."""
 
 
 class Reader(Struct, frozen=True, kw_only=True, gc=False):
@@ -174,6 +176,8 @@ class Message(Record, tag="message", frozen=True, kw_only=True, gc=False):
     created_at: Time
     readers: tuple[Reader, ...] = ()
     """All addressees, in `messages/`; none in the inbox copies."""
+    origin: str | None = None
+    """Of what came from another machine: its id on the shared board, `m-<revision>.<machine>`."""
 
 
 class Decision(Record, tag="decision", frozen=True, kw_only=True, gc=False):
@@ -186,6 +190,8 @@ class Decision(Record, tag="decision", frozen=True, kw_only=True, gc=False):
     text: str
     supersedes: str | None = None
     """Id of the decision that this one replaces."""
+    origin: str | None = None
+    """Of what came from another machine: its id on the shared board, `d-<revision>.<machine>`."""
     created_at: Time
 
 
@@ -249,6 +255,8 @@ class Link(Record, tag="link", frozen=True, kw_only=True, gc=False):
     """Of the board that was seen last: a commit. The file's mtime says when."""
     crowded_at: Time | None = None
     """When another clone was last found to commit at the same time as this one; so turns are taken for a while."""
+    merged: str | None = None
+    """The version whose tasks and words were taken over: what differs from it here happened here."""
     created_at: Time
 
 
@@ -271,6 +279,7 @@ class Present(Struct, frozen=True, kw_only=True, gc=False):
 
     agent: Id
     name: str
+    role: str | None = None
     client: str = "shell"
     branch: str | None = None
     last_seen: Time

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from agentsync.core import globs, keys, lease, locks
 from agentsync.core.paths import encode, encode_target, is_valid_id, parents
 from agentsync.core.policy import MAX_MINUTES
-from agentsync.core.records import Board, Lock, Machine
+from agentsync.core.records import Agent, Board, Lock, Machine
 from agentsync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from agentsync.core.lease import Held, Presence
     from agentsync.core.paths import Target
+    from agentsync.core.records import Scope
 
 BOARD = "board.json"
 
@@ -56,6 +57,30 @@ class Known(Struct, frozen=True, kw_only=True, gc=False):
     """The board has lost history: what is missing was not released."""
     partial: bool = False
     """`held`, and the locks of the board, are only those that touch what is wanted."""
+
+
+# ---------------------------------------------------------------- agents, here and there
+def guests_of(machine: Machine) -> Iterable[tuple[str, Agent]]:
+    """The agents of another machine as they stand here, by id, with the last sign of life by our clock."""
+    for present in machine.agents:
+        name = f"{present.agent}.{machine.id}"
+        if not is_valid_id(name):
+            continue
+        sign = present.seen_at or machine.created_at
+        yield (
+            name,
+            Agent(
+                id=name,
+                name=present.name,
+                role=present.role,
+                client=present.client,
+                branch=present.branch,
+                host=machine.host,
+                machine=machine.id,
+                created_at=machine.created_at,
+                last_seen=sign,
+            ),
+        )
 
 
 # ---------------------------------------------------------------- one lock, here and there
@@ -105,14 +130,19 @@ def is_sound(key: str, lock: Lock) -> bool:
     plain = (lock.process, lock.session, lock.worktree) == (None, None, None)
     if not plain or lock.everywhere == (lock.scope == "resource") or not lease.is_guest(lock) or keys.lock(lock) != key:
         return False
-    if lock.scope == "resource":
-        return lock.path.startswith("@") and lock.path != "@"
-    if lock.path.startswith("/") or not {"", ".."}.isdisjoint(lock.path.removesuffix("/").split("/")):
+    return is_sound_path(lock.path, lock.scope)
+
+
+def is_sound_path(path: str, scope: Scope) -> bool:
+    """Whether a path means something on every machine, and is spelled as a writer of ours would."""
+    if scope == "resource":
+        return path.startswith("@") and path != "@"
+    if path.startswith("/") or not {"", ".."}.isdisjoint(path.removesuffix("/").split("/")):
         return False
-    if lock.scope != "glob":
-        return lock.path.endswith("/") == (lock.scope == "dir")
+    if scope != "glob":
+        return path.endswith("/") == (scope == "dir")
     try:
-        globs.parse(lock.path)
+        globs.parse(path)
     except UsageError:
         return False
     return True

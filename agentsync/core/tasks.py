@@ -77,8 +77,8 @@ class Board(locks.Board, Protocol):
         """An agent as it is now."""
         ...
 
-    def presences(self) -> list[Presence]:
-        """All agents on the board."""
+    def everybody(self) -> list[Presence]:
+        """All agents on the board, and those of other machines."""
         ...
 
     def past_agent(self, agent_id: str) -> Agent | None:
@@ -205,8 +205,10 @@ def current(me: str, hint: str | None, tasks: Iterable[Task]) -> str | None:
 
 def is_silent(task: Task, owner: Presence | None, last_edit: datetime | None, now: datetime) -> bool:
     """Whether the living owner of a claimed task has not edited anything for too long; then its events count."""
-    if task.status != "in_progress" or task.owner is None or has_left(owner):
+    if task.status != "in_progress" or task.owner is None or owner is None or has_left(owner):
         return False
+    if owner.agent.machine is not None:
+        return False  # what it does is seen there only
     claimed = task.claimed_at or task.created_at
     return now - max(claimed, last_edit or claimed) > SILENCE
 
@@ -257,7 +259,9 @@ def changed(attempt: Attempt, after: Task, told: str = "") -> Changed:
             # Only ever one's own record: to rewrite another's would be a sign of life that it never gave.
             writes.append(Put(keys.agent(me.id), replace(me, task=works_on, last_seen=stamp.now)))
     if told and before.owner not in (None, me.id) and before.status in UNFINISHED:
-        writes += notices({before.owner: [f"your task {name(task)} {told}"]}, stamp)
+        owner = attempt.board.presence(before.owner)
+        if owner is None or owner.agent.machine is None:  # other machines tell their own
+            writes += notices({before.owner: [f"your task {name(task)} {told}"]}, stamp)
     return Changed(task=task, before=before, writes=tuple(writes))
 
 

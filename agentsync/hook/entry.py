@@ -152,7 +152,7 @@ def _session_start(asked: Asked) -> None:
         from agentsync.ops import tasks
 
         if tasks.mine(session) is None:
-            tasks.claim_next(session)
+            tasks.claim_next(session, confirm=False)
     board = status.overview(session)
     asked.tell(greeting(board, session.runtime.now()))
 
@@ -174,12 +174,10 @@ def _export_session(asked: Asked) -> None:
 
 def _user_prompt_submit(asked: Asked) -> None:
     session = asked.session
-    if not session.store.touch(session.me.id):
+    if not session.store.touch(session.me.id) and session.store.exists():
         from agentsync.ops import agents
 
-        agents.heartbeat(
-            session
-        )  # Copilot calls this while the hook of the start still runs, and before it on busy days
+        agents.heartbeat(session)  # Copilot calls this while its hook of the start runs, and sometimes before
     _deliver(asked, "prompt")
 
 
@@ -307,10 +305,10 @@ def _upkeep(session: Session, call: Call) -> None:
         from agentsync.ops import care
 
         care.refresh_if_stale(session)
-    if session.store.due_for_compaction:
+    if session.store.due_for_compaction or (call.event != "pre-tool-use" and session.store.needs_care):
         from agentsync.ops import care
 
-        care.compact_if_free(session)
+        care.after_answering(session)
 
 
 def _report(event: str | None, error: Exception, session: Session | None) -> None:

@@ -218,10 +218,10 @@ def _guarded(work: Callable[[], Answer]) -> Answer:
 
 def _upkeep(session: Session) -> None:
     """After answering."""
-    if session.store.due_for_compaction:
+    if session.store.needs_care:
         from agentsync.ops import care
 
-        care.compact_if_free(session)
+        care.after_answering(session)
     for warning in session.store.warnings:
         say(warning)
 

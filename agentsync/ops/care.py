@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agentsync.core import keys
 from agentsync.errors import AgentSyncError, GuardTimeoutError
 from agentsync.store import settings, setup
 from agentsync.store.compact import Compacted, compact
@@ -85,6 +86,16 @@ def gc(session: Session) -> Compacted:
         tx.state.damaged.update({k: why for k, why in damaged.items() if "/" in k and not k.startswith("log/")})
         tx.repair()
         return compact(session.store, tx)
+
+
+def after_answering(session: Session) -> None:
+    """What is done once the answer is out, by whoever happens to be there: compaction, and telling other machines."""
+    if session.store.due_for_compaction:
+        compact_if_free(session)
+    if session.store.files.status(keys.LINK) is not None:
+        from agentsync.ops import background
+
+        background.sync_if_due(session)
 
 
 def compact_if_free(session: Session) -> None:

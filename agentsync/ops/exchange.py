@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentsync.core import incoming, keys, outgoing, shared, turns
+from agentsync.core import incoming, keys, outgoing, replicas, shared, turns
 from agentsync.core.changes import Put
 from agentsync.core.incoming import Came
 from agentsync.core.outgoing import Plan
@@ -70,6 +70,10 @@ class Exchange:
         self.is_rewound = False
         """The board has lost history, and what is missing has not been put back yet."""
         self.shared = Shared()
+        self.files: dict[str, bytes] = {}
+        """What is on the board, as it was at the last look."""
+        self.is_whole = False
+        """Whether looks are at everything, not only at locks and machines."""
         self.is_fresh = False
         """Whether the board was looked at since this began, not only remembered."""
         self._yielded: str | None = None
@@ -79,7 +83,18 @@ class Exchange:
         self._look_s = 0.0
         self._deadline = time.monotonic() + PATIENCE_S
 
+    @property
+    def version(self) -> str | None:
+        """Of the board, as it was read or made last; None = there is none."""
+        return self._version
+
     # ------------------------------------------------------------ looking
+    def recalled(self, version: str) -> dict[str, bytes] | None:
+        """The tasks and words of a version that was seen before; None when nobody remembers."""
+        wanted = shared.Wanted(lambda key: key.startswith(replicas.FOLDERS), folders=replicas.FOLDERS)
+        found = self._backend.recall(version, wanted)
+        return found.files if found is not None else None
+
     def recall(self, targets: tuple[Target, ...]) -> None:
         """Begin with the board as we left it; with a look at it when others have been there lately.
 
@@ -107,7 +122,7 @@ class Exchange:
             UnusableError: What is there is no board, another one, or of a newer version.
         """
         started = time.monotonic()
-        snapshot = self._backend.read(self.link.version, shared.LOCKS)
+        snapshot = self._backend.read(self.link.version, None if self.is_whole else shared.LOCKS)
         self._look_s = time.monotonic() - started
         if not isinstance(snapshot, Snapshot):
             raise failure(snapshot, self.link)
@@ -124,7 +139,7 @@ class Exchange:
         elif there.board is not None and known_board is not None and known_board.serial > there.board.serial:
             there = replace(there, board=replace(there.board, serial=known_board.serial))  # no serial comes twice
         self._version, self._targets = snapshot.version, None
-        self.shared, self.is_fresh = there, True
+        self.shared, self.files, self.is_fresh = there, snapshot.files, True
         with session.store.transaction(session.me.id, session.timeout) as tx:
             known = self._known(tx.state)
             came = incoming.received(tx.state, there, known, session.store.config, stamp=tx.stamp, quiet=quiet)
@@ -175,20 +190,40 @@ class Exchange:
         """The writes that remember which version was seen. One that was rewound is remembered when it is mended."""
         if self.is_rewound:
             return []
+        return self._linked(replace(self.link, version=version), state, board)
+
+    def merged(self, state: State) -> list[Put]:
+        """The writes that remember that the tasks and words of this version were taken over."""
+        return self._linked(replace(self.link, merged=self._version), state, None)
+
+    def _linked(self, link: Link, state: State, board: Board | None) -> list[Put]:
         writes = []
-        if version != self.link.version:
-            self.link = replace(self.link, version=version)
+        if link != self.link:
+            self.link = link
             writes.append(Put(keys.LINK, self.link))
         if board is not None and state.board() != board:
             writes.append(Put(keys.BOARD, board))
         return writes
 
     # ------------------------------------------------------------ telling
-    def plan(self, wanted: Sequence[Lock] = (), drops: Collection[str] = ()) -> Plan | Lock:
-        """What a commit would change now."""
+    def plan(
+        self,
+        wanted: Sequence[Lock] = (),
+        drops: Collection[str] = (),
+        more: Mapping[str, Record | None] | None = None,
+    ) -> Plan | Lock:
+        """What a commit would change now.
+
+        Args:
+            wanted: Own locks that are not on the board yet.
+            drops: Keys of others' locks that are to go.
+            more: What `replicate.changes` has found.
+        """
         runtime = self._session.runtime
         known = self._known(self._session.store.state())
-        found = outgoing.plan(self.shared, known, runtime.random_id(10), runtime.host, wanted=wanted, drops=drops)
+        found = outgoing.plan(
+            self.shared, known, runtime.random_id(10), runtime.host, wanted=wanted, drops=drops, more=more or {}
+        )
         if isinstance(found, Plan) and (newer := self.shared.closed & {*found.puts, *found.drops}):
             raise NewerRecordError(f"{min(newer)} of the board was written by a newer agent-sync", "upgrade this one")
         return found
@@ -248,17 +283,27 @@ class Exchange:
         """The writes that say that the board now is as we made it."""
         return self._seen(state, self._version, self.shared.board)
 
-    def note(self) -> None:
-        """`remember`, in a transaction of its own."""
+    def note(self, is_whole: bool = False) -> None:
+        """`remember`, in a transaction of its own.
+
+        Args:
+            is_whole: Whether the board knows now of all tasks and words, too.
+        """
         session = self._session
         with session.store.transaction(session.me.id, session.timeout) as tx:
-            tx.commit("sync", "the shared board knows what happened here", self.remember(tx.state))
+            writes = [*self.remember(tx.state), *(self.merged(tx.state) if is_whole else ())]
+            tx.commit("sync", "the shared board knows what happened here", writes)
             session.store.files.touch(keys.LINK)
 
 
 @contextmanager
-def opened(session: Session, backend: Backend | None = None) -> Iterator[Exchange]:
+def opened(session: Session, backend: Backend | None = None, patience_s: float = PATIENCE_S) -> Iterator[Exchange]:
     """This clone at its board; other processes of it wait.
+
+    Args:
+        session: Whose.
+        backend: The engine; None = the remote that was added.
+        patience_s: Seconds to wait for other processes.
 
     Raises:
         UsageError: No remote was added.
@@ -267,7 +312,7 @@ def opened(session: Session, backend: Backend | None = None) -> Iterator[Exchang
     found = session.store.state().link() if session.store.exists() else None
     if found is None:
         raise UsageError("this clone shares nothing with others yet", "agent-sync remote add origin")
-    with alone(session):
+    with alone(session, patience_s):
         again = session.store.state().link()
         if again is None:
             raise UsageError("this clone shares nothing with others any more", "agent-sync remote add origin")
@@ -275,9 +320,9 @@ def opened(session: Session, backend: Backend | None = None) -> Iterator[Exchang
 
 
 @contextmanager
-def alone(session: Session) -> Iterator[None]:
+def alone(session: Session, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """No other process of this clone works with the remote meanwhile."""
-    with Guard(f"{session.place.state}/remote.guard").held(PATIENCE_S, session.store.owns_signals):
+    with Guard(f"{session.place.state}/remote.guard").held(patience_s, session.store.owns_signals):
         yield
 
 

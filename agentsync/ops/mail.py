@@ -99,7 +99,7 @@ def send(
 
         def question(state: State, stamp: Stamp) -> tuple[Message, tuple[Put, ...]]:
             answered = None if reply_to is None else _kept(state, reply_to).id
-            address, readers = messages.recipients(to, state.presences(), me, state.past_agent(to))
+            address, readers = messages.recipients(to, state.everybody(), me, state.past_agent(to))
             draft = messages.Draft(to=address, body=body, reply_to=answered, urgent=urgent, directive=directive)
             return messages.send(draft, me, readers, stamp)
 

@@ -6,6 +6,7 @@ has agreed, the record says so (`machine`), and the caller is answered. What the
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -14,22 +15,29 @@ from msgspec.structs import replace
 from agentsync.core import keys
 from agentsync.core.changes import Drop, Put, Write
 from agentsync.core.lease import is_guest
-from agentsync.core.locks import Conflict, Granted
+from agentsync.core.locks import Conflict, Granted, Request
 from agentsync.core.paths import Target, looks_like_glob, overlap, target_of
 from agentsync.core.records import Lock
-from agentsync.errors import AgentSyncError, GaveUpError, UsageError
+from agentsync.core.tasks import Refused, name
+from agentsync.errors import AgentSyncError, GaveUpError, GuardTimeoutError, UsageError
 from agentsync.ops import agents, exchange, locks, sync
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from agentsync.core.locks import Request
     from agentsync.core.policy import Config
+    from agentsync.core.tasks import Changed
     from agentsync.ops.exchange import Exchange
     from agentsync.ops.session import Session
     from agentsync.remote.backend import Backend
     from agentsync.store.state import State
+
+
+LOOK_S = 1.0
+"""Seconds between the first looks at the board of somebody who waits; each time twice as many."""
+
+MAX_LOOK_S = 15.0
 
 
 class Claim(Struct, frozen=True, gc=False):
@@ -73,13 +81,16 @@ def everywhere(targets: Sequence[Target]) -> tuple[Target, ...]:
     return tuple(target if target.scope == "resource" else replace(target, everywhere=True) for target in targets)
 
 
-def take(session: Session, request: Request, backend: Backend | None = None) -> Granted | Conflict:
+def take(
+    session: Session, request: Request, backend: Backend | None = None, claim: Claim | None = None
+) -> Granted | Conflict:
     """Lock for all machines: all targets, or none.
 
     Args:
         session: Whose.
         request: Its targets bind in all worktrees.
         backend: The engine; None = the remote that was added.
+        claim: The first step, if it is done; it is undone when the board refuses.
 
     Raises:
         UnreachableError: The remote did not answer, and the team's configuration wants no lock then.
@@ -87,7 +98,6 @@ def take(session: Session, request: Request, backend: Backend | None = None) -> 
         GaveUpError: Others were faster for a minute, or somebody here released the lock meanwhile.
     """
     with exchange.opened(session, backend) as there:
-        claim: Claim | None = None
         try:
             there.recall(request.targets)
             while True:
@@ -113,11 +123,74 @@ def take(session: Session, request: Request, backend: Backend | None = None) -> 
             raise
 
 
+def take_in_turn(
+    session: Session, request: Request, seconds: float, priority: int = 0, backend: Backend | None = None
+) -> Granted | Conflict:
+    """The same, standing in line here, and looking at the board while a guest is in the way.
+
+    Nobody stands in line on other machines: who asks first when it is free gets it.
+
+    Args:
+        session: Whose.
+        request: As for `take`.
+        seconds: How long to wait, but for a question to the remote that is under way then.
+        priority: Points in the line here.
+        backend: The engine; None = the remote that was added.
+
+    Raises:
+        AgentSyncError: As `take`; but while it waits, a remote that cannot be reached is asked again later.
+    """
+    end = time.monotonic() + seconds
+    claim: Claim | None = None
+    while True:
+        decision = take(session, request, backend, claim)
+        left = end - time.monotonic()
+        if isinstance(decision, Granted) or left <= 0:
+            return decision
+        before = _held(session.store.state(), session.me.id, request)
+        looks = _Looks(session, request, backend)
+        decision = locks.take_in_turn(session, request, left, priority, looks)
+        if isinstance(decision, Conflict):
+            return decision
+        claim = Claim(decision, before)
+
+
+class _Looks:
+    """Looks at the board, ever more seldom, while a guest is in the way."""
+
+    def __init__(self, session: Session, request: Request, backend: Backend | None) -> None:
+        self._session = session
+        self._request = request
+        self._backend = backend
+        self._pause_s = LOOK_S
+        self._due = time.monotonic() + LOOK_S
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._due or not self._is_guest_there():
+            return
+        try:
+            with exchange.opened(self._session, self._backend) as there:
+                there.look()
+        except (exchange.UnreachableError, GuardTimeoutError):
+            pass  # what is known of it may lapse meanwhile; the next look comes
+        self._pause_s = min(2 * self._pause_s, MAX_LOOK_S)
+        self._due = time.monotonic() + self._pause_s
+
+    def _is_guest_there(self) -> bool:
+        state = self._session.store.state()
+        return any(is_guest(held.lock) for target in self._request.targets for held in state.touching(target))
+
+
+def _held(state: State, agent_id: str, request: Request) -> tuple[Lock, ...]:
+    """What somebody holds of what is wanted."""
+    found = [held.lock for target in request.targets for held in state.at(target)]
+    return tuple(lock for lock in found if lock.holder == agent_id)
+
+
 def _claim(session: Session, request: Request, earlier: Claim | None) -> tuple[Claim | None, Conflict | None]:
     """Take the locks here."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        found = tx.ask(lambda state, _: [held.lock for target in request.targets for held in state.at(target)])
-        before = tuple(lock for lock in found if lock.holder == session.me.id)
+        before = tx.ask(lambda state, _: _held(state, session.me.id, request))
         decision = locks.take_in(session, tx, request)
     if isinstance(decision, Conflict):
         return earlier, decision
@@ -197,6 +270,72 @@ def _only_here(session: Session, request: Request, claim: Claim | None, error: A
     if claim is not None:
         return claim.granted
     return locks.take(session, request)
+
+
+# ---------------------------------------------------------------- claims
+def confirm(session: Session, claimed: Changed, backend: Backend | None = None) -> Changed | Refused:
+    """Ask the board whether a claim stands there, and put the locks that came with it there, too.
+
+    Args:
+        session: Whose.
+        claimed: What was claimed here; those of its locks that others hold by now are given back, and named as busy.
+        backend: The engine; None = the remote that was added.
+
+    Returns:
+        `Refused` when an agent of another machine was first.
+
+    Raises:
+        AgentSyncError: As `sync`; then the task and its locks are free again, unless the team's configuration prefers a
+            claim that is not confirmed.
+    """
+    from agentsync.ops import tasks
+
+    task = claimed.task
+    try:
+        sync.sync(session, backend=backend)
+    except AgentSyncError as error:
+        if isinstance(error, exchange.UnreachableError) and session.store.config.unconfirmed == "warn":
+            session.store.warnings.append(f"not confirmed, known on this machine only: {error.message}")
+            return claimed
+        _free(session, claimed.locks)
+        tasks.release(session, task.id)
+        raise
+    now = session.store.state().task(task.id)
+    if now is None or now.owner != session.me.id:
+        _free(session, claimed.locks)
+        whose = f"belongs to {now.owner_name} ({now.owner})" if now is not None and now.owner else "is not yours"
+        why = f"{name(now or task)} {whose}: another machine was first"
+        return Refused(task=now or task, why=why, hint="agent-sync claim-next gives you another")
+    kept: list[Lock] = []
+    busy = list(claimed.busy)
+    for lock in claimed.locks:
+        outcome = _widened(session, lock, backend)
+        if isinstance(outcome, Conflict):
+            busy += outcome.blocked
+        else:
+            kept += outcome.locks
+    return replace(claimed, locks=tuple(kept), busy=tuple(busy))
+
+
+def _widened(session: Session, lock: Lock, backend: Backend | None) -> Granted | Conflict:
+    """A lock of here for all machines. One that another machine holds is given back."""
+    if lock.path.startswith("/") or lock.machine is not None:
+        return Granted(locks=(lock,))
+    targets = everywhere((target_of(lock),))
+    request = Request(targets=targets, mode=lock.mode, ttl_s=lock.ttl_s, reason=lock.reason, task=lock.task)
+    outcome = take(session, request, backend)
+    if isinstance(outcome, Conflict):
+        _free(session, (lock,))
+    return outcome
+
+
+def _free(session: Session, mine: Sequence[Lock]) -> None:
+    """Give back locks of the caller that still stand."""
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        gone = [lock for lock in mine if _stands(tx.state, lock)]
+        what = ", ".join(lock.path for lock in gone)
+        writes = agents.answered(tx, gone, [Drop(keys.lock(lock)) for lock in gone])
+        tx.commit("unlock", f"{session.me.id} gives back {what}", writes)
 
 
 def announce(session: Session, released: Sequence[Lock]) -> None:

@@ -13,7 +13,7 @@ from agentsync.core.changes import Drop, Put
 from agentsync.core.lease import is_guest
 from agentsync.core.records import Link, Machine
 from agentsync.errors import AgentSyncError, UsageError
-from agentsync.ops import exchange, sync
+from agentsync.ops import background, exchange, sync
 from agentsync.ops.exchange import Exchange
 from agentsync.remote.backend import Done, Lost
 from agentsync.store.locate import find_repository
@@ -42,6 +42,8 @@ class Standing(Struct, frozen=True, kw_only=True, gc=False):
     """The others."""
     locks: int
     """How many own locks are for all machines."""
+    trouble: str | None = None
+    """Why the last sync in the background failed, if it did."""
 
 
 def add(session: Session, remote: str, ref: str = REF, backend: Backend | None = None) -> Standing:
@@ -72,6 +74,7 @@ def add(session: Session, remote: str, ref: str = REF, backend: Backend | None =
         there.look(dry_run=True)
         sync.publish(there)  # what the remote refuses is not begun
         there.look()
+    background.put_off(session)
     found_now = standing(session)
     assert found_now is not None
     return found_now
@@ -104,6 +107,7 @@ def standing(session: Session) -> Standing | None:
         serial=board.serial if board else None,
         machines=tuple(state.machines()),
         locks=len(mine),
+        trouble=background.trouble(session),
     )
 
 
@@ -136,6 +140,8 @@ def remove(session: Session, backend: Backend | None = None) -> Standing:
             writes += [Drop(key) for key in (keys.BOARD, keys.LINK)]
             tx.commit("remote", f"{session.me.id} shares nothing with other machines any more", writes)
         session.store.files.remove_tree("remote.git")
+        for key in (keys.DUE, background.TROUBLE):
+            session.store.files.unlink(key)
     return before
 
 

@@ -82,11 +82,6 @@ def request(session: Session, path: str, message: str | None = None) -> Asked | 
             if mine:
                 return Yours(target.path)
             raise NotFoundError(f"nobody holds {target.path}", f"agent-sync lock {path}")
-        if abroad := next((lock for lock in others if is_guest(lock)), None):
-            raise UsageError(
-                f"{target.path} is held by {abroad.holder} on another machine, where requests do not go",
-                "talk to its people, or work on something else",
-            )
         wanted = (queue.wanted(target),)
         for _, waiter in tx.state.queue():
             if (waiter.wants, waiter.agent, waiter.targets) == ("release", me.id, wanted):
@@ -115,6 +110,8 @@ def request(session: Session, path: str, message: str | None = None) -> Asked | 
         writes: list[Write] = [Put(keys.waiter(stamp.revision, me.id), made)]
         writes.append(Put(keys.message(stamp.revision), replace(asking, readers=tuple(readers.values()))))
         for lock in reversed(others):  # each is told of a lock of its own: that is what it can unlock
+            if is_guest(lock):
+                continue  # the next sync brings it
             writes.append(Put(keys.notice(lock.holder, stamp.revision), replace(asking, request=lock.path)))
         whom = ", ".join(f"{reader.name} ({reader.agent})" for reader in readers.values())
         tx.commit("request", f"{me.name} ({me.id}) asks {whom} to let go of {target.path}", writes, "D")

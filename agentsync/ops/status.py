@@ -64,7 +64,7 @@ def overview(session: Session) -> Overview:
         others = remote.standing(session)
     return Overview(
         you=you,
-        agents=tuple(state.presences()),
+        agents=tuple(state.everybody()),
         locks=held,
         tasks=tuple(seen for seen in known if seen.task.status in UNFINISHED),
         task=current(session.me.id, you.presence.agent.task, [seen.task for seen in known]),

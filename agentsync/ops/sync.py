@@ -12,7 +12,8 @@ from agentsync.core.lease import is_guest
 from agentsync.core.outgoing import Plan
 from agentsync.core.paths import target_of
 from agentsync.core.records import Lock
-from agentsync.ops import exchange
+from agentsync.ops import background, exchange, replicate
+from agentsync.ops.replicate import Brought
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
@@ -27,31 +28,45 @@ class Synced(Struct, frozen=True, kw_only=True, gc=False):
     """What a sync did, or would do."""
 
     came: Came
+    brought: Brought = Brought()
+    """Tasks and words that came."""
     put: tuple[str, ...] = ()
     """Keys of records that were put on the board, its own not counted."""
     dropped: tuple[str, ...] = ()
     rewound: bool = False
 
 
-def sync(session: Session, *, dry_run: bool = False, backend: Backend | None = None) -> Synced:
+def sync(
+    session: Session,
+    *,
+    dry_run: bool = False,
+    backend: Backend | None = None,
+    patience_s: float = exchange.PATIENCE_S,
+) -> Synced:
     """Look at the board, take over what others did, and tell them what happened here.
 
     Args:
         session: Whose.
         dry_run: Whether nothing is to change, neither here nor there.
         backend: The engine; None = the remote that was added.
+        patience_s: Seconds to wait for another process of this clone that is at it.
 
     Raises:
         UsageError: No remote was added.
+        GuardTimeoutError: Another process was at it all the time.
         UnreachableError: There was no answer.
         RejectedError: The remote refused.
         UnusableError: What is there is not our board.
     """
-    with exchange.opened(session, backend) as there:
+    with exchange.opened(session, backend, patience_s) as there:
+        if not dry_run:
+            background.put_off(session)
+        there.is_whole = True
         came = there.look(dry_run=dry_run)
         rewound = there.is_rewound
-        put, dropped = publish(there, dry_run=dry_run)
-        return Synced(came=came, put=put, dropped=dropped, rewound=rewound)
+        brought = replicate.take_over(there, session, dry_run=dry_run)
+        put, dropped = publish(there, dry_run=dry_run, whole=session)
+        return Synced(came=came, brought=brought, put=put, dropped=dropped, rewound=rewound)
 
 
 def tell(session: Session, released: Sequence[Lock], backend: Backend | None = None) -> None:
@@ -71,29 +86,40 @@ def tell(session: Session, released: Sequence[Lock], backend: Backend | None = N
 
 
 def publish(
-    there: Exchange, drops: Collection[str] = (), dry_run: bool = False
+    there: Exchange, drops: Collection[str] = (), dry_run: bool = False, whole: Session | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Commit to the board what happened here, as often as it takes.
+
+    Args:
+        there: The board.
+        drops: Keys of others' locks that are to go.
+        dry_run: Whether nothing is to change.
+        whole: Whose tasks and words are to be told too, those of the board having been taken over; None = only locks.
 
     Returns:
         Keys that were put and dropped, or would be.
     """
     while True:
-        plan = there.plan(drops=[key for key in drops if key in there.shared.locks])
+        more = replicate.changes(there, whole) if whole is not None else None
+        plan = there.plan(drops=[key for key in drops if key in there.shared.locks], more=more)
         assert isinstance(plan, Plan), "nothing was asked for, so nothing can be in the way"
         put = tuple(sorted(key for key in plan.puts if key != shared.BOARD))
         if dry_run or not plan.worth:
             return put, plan.drops
         match outcome := there.commit(plan, _told(put, plan.drops)):
             case Done():
-                there.note()
+                there.note(is_whole=whole is not None)
                 return put, plan.drops
             case Lost():
                 there.look()
+                if whole is not None:
+                    replicate.take_over(there, whole)
             case _:
                 raise exchange.failure(outcome, there.link)
 
 
 def _told(put: Sequence[str], dropped: Sequence[str]) -> str:
-    locks = [key for key in (*put, *dropped) if key.startswith("locks/")]
-    return f"sync: {len(locks)} locks changed" if locks else "sync: signs of life"
+    folders = [key.partition("/")[0] for key in (*put, *dropped)]
+    counts = ((folder, folders.count(folder)) for folder in ("locks", "tasks", "messages", "decisions"))
+    told = [f"{count} {folder}" for folder, count in counts if count]
+    return f"sync: {', '.join(told)}" if told else "sync: signs of life"

@@ -221,10 +221,21 @@ def claim(
         decision = tx.ask(decide)
         if isinstance(decision, Changed):
             _commit(tx, me, "claim", decision)
-        return decision
+    return _confirmed(session, decision) if isinstance(decision, Changed) else decision
 
 
-def claim_next(session: Session, *, lock: bool = False, wait: float = 0, priority: int = 0) -> Changed | None:
+def _confirmed(session: Session, claimed: Changed) -> Changed | Refused:
+    """What came of a claim where claims are for all machines."""
+    if session.store.config.reach != "remote" or session.store.files.status(keys.LINK) is None or not claimed.writes:
+        return claimed
+    from agentsync.ops import reach
+
+    return reach.confirm(session, claimed)
+
+
+def claim_next(
+    session: Session, *, lock: bool = False, wait: float = 0, priority: int = 0, confirm: bool = True
+) -> Changed | None:
     """Claim the best available task; None when there is none.
 
     Args:
@@ -232,6 +243,7 @@ def claim_next(session: Session, *, lock: bool = False, wait: float = 0, priorit
         lock: Whether its files are locked in the same transaction; then one whose files are all free is preferred.
         wait: Seconds to stand in line for one.
         priority: In that line, a point counts like a minute of waiting.
+        confirm: Whether to wait for the network where the configuration wants claims to hold on all machines.
     """
     from agentsync.ops import waiting
 
@@ -243,8 +255,13 @@ def claim_next(session: Session, *, lock: bool = False, wait: float = 0, priorit
     def commit(tx: Transaction, me: Agent, changed: Changed, leaving: tuple[Write, ...]) -> None:
         _commit(tx, me, "claim", replace(changed, writes=(*changed.writes, *leaving)))
 
-    outcome = waiting.wait(session, waiting.Want(priority=priority, decide=decide, commit=commit), wait)
-    return None if isinstance(outcome, waiting.GaveUp) else outcome
+    while True:  # one that another machine had first is no longer available, so this ends
+        outcome = waiting.wait(session, waiting.Want(priority=priority, decide=decide, commit=commit), wait)
+        if isinstance(outcome, waiting.GaveUp):
+            return None
+        claimed = _confirmed(session, outcome) if confirm else outcome
+        if isinstance(claimed, Changed):
+            return claimed
 
 
 def _request(session: Session, task: Task) -> Request:
@@ -275,7 +292,7 @@ def handoff(session: Session, words: str, to: str, *, force: bool = False) -> Ch
     """
 
     def decide(attempt: Attempt) -> Changed | Refused:
-        there = attempt.board.presences()
+        there = attempt.board.everybody()
         heir = named(to, there, attempt.board.past_agent(to))
         if heir is None:
             raise nobody(to, (presence.agent for presence in there))

@@ -80,7 +80,7 @@ class PlainGit:
     # ------------------------------------------------------------ the three questions
     def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         """See `Backend.read`."""
-        if len(self._files.names(f"{REPOSITORY}/objects/17")) > MANY:
+        if self._is_full():
             self._begin_anew()
         for is_last in (False, True):
             try:
@@ -108,6 +108,9 @@ class PlainGit:
         follows = known in (None, version) or self._is_ancestor(known or "", version)
         return Snapshot(version=version, files=files, follows=follows)
 
+    def _is_full(self) -> bool:
+        return len(self._files.names(f"{REPOSITORY}/objects/17")) > MANY
+
     def _begin_anew(self) -> None:
         """Throw our repository away: first what says that anything is in it."""
         self._files.unlink(SEEN)
@@ -132,6 +135,8 @@ class PlainGit:
         outcome = self._push(version, base or "")
         if isinstance(outcome, Done):
             self._note(version)
+            if self._is_full():  # whoever is alone at the board may never read it
+                self._begin_anew()
         return outcome
 
     def _push(self, version: str, expected: str) -> Done | Lost | Rejected | Unreachable:

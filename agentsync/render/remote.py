@@ -32,6 +32,7 @@ def told(found: Standing, now: datetime) -> list[str]:
     mine = f"{found.locks} lock{'' if found.locks == 1 else 's'} of this machine on all machines"
     serial = f", commit {found.serial}" if found.serial is not None else ""
     lines = [f"board: {address(found.link)}{serial}", f"seen: {ago(found.seen, now)}"]
+    lines += [f"the last sync failed: {escape(found.trouble, 300)}"] if found.trouble else []
     lines += [f"this machine: {found.link.machine}, {mine}"]
     return [*lines, *machines(found, now)]
 
@@ -59,27 +60,48 @@ def payload(found: Standing) -> dict[str, Any]:
         "seen_at": found.seen,
         "serial": found.serial,
         "locks": found.locks,
+        "trouble": found.trouble,
         "machines": list(found.machines),
     }
 
 
 def is_news(done: Synced) -> bool:
-    """Whether a sync changed any lock."""
-    return bool(done.came.guests or done.came.gone or done.came.lost or _locks(done.put) or _locks(done.dropped))
+    """Whether a sync brought or told anything but signs of life."""
+    return bool(_came(done, "") or _counts(done))
 
 
 def synced(done: Synced, dry_run: bool) -> list[str]:
     """What a sync did, or would do."""
-    came = done.came
-    lines = [f"{'would come' if dry_run else 'came'}: {_what(lock)}" for lock in came.guests]
-    lines += [f"{'would go' if dry_run else 'gone'}: {_what(lock)}" for lock in came.gone]
-    lines += [f"{'would be lost' if dry_run else 'lost'}: {_what(lock)}" for lock in came.lost]
-    told_of = len(_locks(done.put)) + len(_locks(done.dropped))
-    if told_of:
-        lines.append(f"{'to tell' if dry_run else 'told'} the others: {told_of} locks")
+    lines = _came(done, "would be " if dry_run else "")
+    if counts := _counts(done):
+        lines.append(f"{'to tell' if dry_run else 'told'} the others: {', '.join(counts)}")
     if done.rewound:
         lines.append("the board was rewound: what it had lost " + ("would be put back" if dry_run else "was put back"))
     return lines or ["nothing new"]
+
+
+def _came(done: Synced, would_be: str) -> list[str]:
+    came, brought = done.came, done.brought
+    lines = [f"{would_be}taken over: lock on {_what(lock)}" for lock in came.guests]
+    lines += [f"{would_be}gone: lock on {_what(lock)}" for lock in came.gone]
+    lines += [f"{would_be}lost: lock on {_what(lock)}" for lock in came.lost]
+    lines += [
+        f"{would_be}taken over: task {task.id}, {task.status}: {escape(task.title, 80)}" for task in brought.tasks
+    ]
+    lines += [f"{would_be}gone: task {task_id}" for task_id in brought.gone]
+    lines += [f"{would_be}lost: your task {task.id}: {escape(task.title, 80)}" for task in brought.lost]
+    for message in brought.messages:
+        lines.append(f"{would_be}taken over: message {message.id} of {escape(message.sender_name, 64)}")
+    for decision in brought.decisions:
+        lines.append(f"{would_be}taken over: decision {decision.id} of {escape(decision.by_name, 64)}")
+    return lines
+
+
+def _counts(done: Synced) -> list[str]:
+    """What was told the others, counted."""
+    folders = [key.partition("/")[0] for key in (*done.put, *done.dropped)]
+    counts = ((folders.count(folder), folder) for folder in ("locks", "tasks", "messages", "decisions"))
+    return [f"{count} {folder if count > 1 else folder[:-1]}" for count, folder in counts if count]
 
 
 def synced_payload(done: Synced, dry_run: bool) -> dict[str, Any]:
@@ -90,6 +112,11 @@ def synced_payload(done: Synced, dry_run: bool) -> dict[str, Any]:
         "came": list(done.came.guests),
         "gone": list(done.came.gone),
         "lost": list(done.came.lost),
+        "tasks": list(done.brought.tasks),
+        "tasks_gone": list(done.brought.gone),
+        "tasks_lost": list(done.brought.lost),
+        "messages": list(done.brought.messages),
+        "decisions": list(done.brought.decisions),
         "put": list(done.put),
         "dropped": list(done.dropped),
         "rewound": done.rewound,
@@ -98,7 +125,3 @@ def synced_payload(done: Synced, dry_run: bool) -> dict[str, Any]:
 
 def _what(lock: Lock) -> str:
     return f"{shorten_path(lock.path, 80)} of {escape(lock.holder_name, 64)} ({lock.holder})"
-
-
-def _locks(keys: tuple[str, ...]) -> list[str]:
-    return [key for key in keys if key.startswith("locks/")]

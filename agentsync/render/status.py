@@ -133,7 +133,8 @@ def _machines(board: Overview, now: datetime) -> list[_Section]:
     from agentsync.render import remote
 
     lines = remote.machines(board.remote, now) or ["  no others"]
-    return [_Section(f"MACHINES  as seen {ago(board.remote.seen, now)}", lines, len(lines), "remote status")]
+    failed = ", and the last sync failed: agent-sync remote status" if board.remote.trouble else ""
+    return [_Section(f"MACHINES  as seen {ago(board.remote.seen, now)}{failed}", lines, len(lines), "remote status")]
 
 
 def _agent_lines(board: Overview, now: datetime, colour: bool) -> list[str]:

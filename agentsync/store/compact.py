@@ -89,7 +89,7 @@ def _sweep(store: Store, tx: Transaction) -> int:
     line = [(key, waiter, state.is_there(key, waiter)) for key, waiter in state.queue()]
     forgotten = agents.outdated(state.past_agents())
     old = (
-        *delivery.prune(state, set(state.agent_ids()), state.now),
+        *delivery.prune(state, {presence.agent.id for presence in state.everybody()}, state.now),
         *tasks.outdated(state.tasks()),
         *decisions.outdated(state.decisions()),
         *queue.lapsed(line, state.agent_ids(), state.now),

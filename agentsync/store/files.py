@@ -237,6 +237,12 @@ class Files:
             return False
         return True
 
+    def mark(self, key: str, seconds: float) -> None:
+        """Give an empty file this mtime, in seconds since the epoch; it is made if there is none."""
+        path = self._way(key)
+        with _Closing(os.open(path, _APPEND, 0o600), path) as fd:
+            os.utime(fd, (seconds, seconds))
+
     def append(self, key: str, line: bytes) -> None:
         """Add a line by one write. A crash may tear it, so nothing that matters is kept this way."""
         path = self._way(key)

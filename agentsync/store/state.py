@@ -80,11 +80,11 @@ class State:
         return sorted(name[:-5] for name in self._files.names("agents") if name.endswith(".json"))
 
     def presence(self, agent_id: str) -> Presence | None:
-        """An agent as it is now; None when it is not on the board."""
+        """An agent as it is now; None when it is not on the board, nor on that of another machine."""
         if agent_id not in self._presences:
             found = self._record(keys.agent(agent_id), Agent)
             if found is None:
-                self._presences[agent_id] = None
+                self._presences[agent_id] = self._elsewhere(agent_id) if "." in agent_id else None
             else:
                 agent, mtime = found
                 if agent.machine is None:  # of a guest, the record says all that is known
@@ -97,6 +97,24 @@ class State:
     def presences(self) -> list[Presence]:
         """All agents on the board, by id."""
         return [found for agent_id in self.agent_ids() if (found := self.presence(agent_id)) is not None]
+
+    def everybody(self) -> list[Presence]:
+        """The same, with the agents of other machines that hold nothing, as they were seen last."""
+        from agentsync.core.shared import guests_of
+
+        here = self.presences()
+        known = {presence.agent.id for presence in here}
+        guests = (name for machine in self.machines() for name, _ in guests_of(machine) if name not in known)
+        return [*here, *(found for name in guests if (found := self.presence(name)) is not None)]
+
+    def _elsewhere(self, agent_id: str) -> Presence | None:
+        """An agent of another machine that holds nothing here."""
+        from agentsync.core.shared import guests_of
+
+        machine_id = agent_id.rpartition(".")[2]
+        machine = self.record(keys.machine(machine_id), Machine) if is_valid_id(machine_id) else None
+        agent = dict(guests_of(machine)).get(agent_id) if machine is not None else None
+        return lease.presence(agent, self.now, "unknown", self.config) if agent is not None else None
 
     def past_agent(self, agent_id: str) -> Agent | None:
         """The record of an agent that has left; None also for what is no id."""

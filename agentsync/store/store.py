@@ -74,6 +74,11 @@ class Store:
         """Whether the team's configuration says anything but the defaults."""
         return self.config is not policy.DEFAULT
 
+    @property
+    def needs_care(self) -> bool:
+        """Whether there may be something to do once the answer is out: compaction, or telling other machines."""
+        return self.due_for_compaction or self.files.status(keys.LINK) is not None
+
     # ------------------------------------------------------------ reading
     def exists(self) -> bool:
         """Whether the directory has been initialised.

@@ -128,6 +128,7 @@ TASK_FIELDS = [
     *("kind", "v", "id", "title", "description", "status", "priority", "files", "depends_on", "owner", "owner_name"),
     *("checkpoint", "note", "blocked_reason", "created_by", "created_at", "updated_at", "claimed_at", "completed_at"),
     "asked_at",
+    "machine",
 ]
 
 
@@ -227,7 +228,7 @@ def test_a_refusal_in_json_has_the_task(shell: Shell) -> None:
 
 def test_decisions_and_events_in_json_are_records(shell: Shell) -> None:
     made = shell.types("decision", "Use X", "--json").json
-    assert list(made) == ["kind", "v", "id", "by", "by_name", "text", "supersedes", "created_at"]
+    assert list(made) == ["kind", "v", "id", "by", "by_name", "text", "supersedes", "origin", "created_at"]
     later = shell.types("decision", "Use Y", "--supersedes", made["id"], "--json", agent="bob").json
     assert later["supersedes"] == made["id"]
     assert shell.types("decisions", "--json").json == [later]

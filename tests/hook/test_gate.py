@@ -289,6 +289,18 @@ def test_without_news_a_prompt_costs_no_python_and_counts_as_a_sign_of_life(boar
     assert board.gate.run(event, payload=payload(event="Stop")).is_silent_yes
 
 
+@pytest.mark.parametrize("event", ["user-prompt-submit", "post-tool-batch", "stop"])
+def test_a_sync_with_other_machines_that_is_due_starts_python(board: Board, event: str) -> None:
+    due = board.state / "remote/due"
+    due.parent.mkdir(exist_ok=True)
+    due.touch()
+    for seconds, is_due in ((30, False), (-30, True)):
+        os.utime(due, (time.time() + seconds,) * 2)
+        answer = board.gate.run(event, payload=b"{}", CLAUDE_CODE_SESSION_ID=SESSION)
+        assert bool(answer.asked) is is_due
+        assert is_due or answer.is_silent_yes
+
+
 @pytest.mark.parametrize("event", ["post-tool-use", "post-tool-batch", "user-prompt-submit", "stop"])
 def test_news_start_python(board: Board, event: str) -> None:
     board.me.locks("src/app.py")

@@ -89,8 +89,11 @@ class Cluster:
         for machine in self.machines.values():
             machine.clock.advance(minutes=minutes)
 
-    def board(self) -> dict[str, str]:
-        """Who holds what on the board."""
+    def files(self) -> dict[str, bytes]:
+        """What is on the board."""
         self.hub.load()
-        files = self.hub.versions[self.hub.current][1] if self.hub.current else {}
-        return {lock.path: lock.holder for lock in exchange.decoded(dict(files)).locks.values()}
+        return dict(self.hub.versions[self.hub.current][1]) if self.hub.current else {}
+
+    def board(self) -> dict[str, str]:
+        """Who holds what there."""
+        return {lock.path: lock.holder for lock in exchange.decoded(self.files()).locks.values()}

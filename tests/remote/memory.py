@@ -72,12 +72,15 @@ class Memory:
         self.swaps = self.reads = 0
         self.before_swap: list[Callable[[], object] | None] = []
         """What others do just before the next swaps."""
+        self.before_read: list[Callable[[], object] | None] = []
         self.look_s = 0.0
         self.loses_answer = False
         """The next swap happens, and the answer does not come back."""
 
     def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         self.reads += 1
+        if self.before_read and (others := self.before_read.pop(0)) is not None:
+            others()
         time.sleep(self.look_s)
         if self.is_cut:
             return Unreachable("the line is cut")

@@ -10,8 +10,8 @@ from remote.cluster import Agent, Cluster
 
 from agentsync.core import turns
 from agentsync.core.locks import Conflict
-from agentsync.errors import NotFoundError, UnusableError, UsageError
-from agentsync.ops import agents, exchange, mail, remote, requests, sync
+from agentsync.errors import UnusableError, UsageError
+from agentsync.ops import agents, exchange, remote, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -392,6 +392,64 @@ def test_in_a_crowd_others_go_first_and_who_does_not_come_is_not_waited_for_twic
     assert asked("3.py") == (1, 1), "the crowd has gone"
 
 
+# ---------------------------------------------------------------- waiting
+def test_who_waits_gets_what_another_machine_releases(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    alice.takes("a.py")
+    line = cluster.machines["west"].line
+    line.before_read = [None, lambda: alice.unlocks("a.py")]
+    assert bob.takes("a.py", wait=30)
+    assert cluster.board() == {"a.py": f"bob.{cluster.machines['west'].name}"}
+    assert bob.session.store.state().line() == []
+
+
+def test_who_waits_in_vain_holds_what_he_held_before(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    bob.locks("b.py", reason="before")
+    alice.takes("a.py")
+    assert not bob.takes("a.py", "b.py", wait=0)
+    carol = cluster.machine("north").agent("carol")
+    line = cluster.machines["west"].line
+
+    def goes_to_carol() -> None:
+        alice.unlocks("a.py")
+        line.before_swap = [lambda: carol.takes("a.py")]
+
+    line.before_read = [None, goes_to_carol]
+    assert not bob.takes("a.py", "b.py", wait=3.5)
+    assert line.before_swap == []
+    (held,) = [h.lock for h in bob.session.store.state().locks() if h.lock.holder == "bob"]
+    assert (held.path, held.machine, held.reason) == ("b.py", None, "before")
+    assert cluster.board() == {"a.py": f"carol.{cluster.machines['north'].name}"}
+
+
+def test_who_waits_outlasts_a_cut_and_sees_what_lapses(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    alice.takes("a.py", ttl_minutes=30)
+    line = cluster.machines["west"].line
+
+    def cut() -> None:
+        line.is_cut = True
+
+    def heal() -> None:
+        line.is_cut = False
+        cluster.advance(minutes=31)
+
+    line.before_read = [None, cut, heal]
+    assert bob.takes("a.py", wait=30)
+    assert "alice" not in str(cluster.board())
+
+
+def test_nobody_asks_the_network_while_a_neighbour_is_in_the_way(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    _, bob = pair
+    west = cluster.machines["west"]
+    carol = west.agent("carol")
+    assert carol.takes("a.py")
+    before = west.line.reads
+    assert not bob.takes("a.py", wait=1.2)
+    assert west.line.reads <= before + 1
+
+
 # ---------------------------------------------------------------- lost history
 def test_a_rewound_board_gets_back_what_it_lost(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
@@ -545,19 +603,6 @@ def test_leaving_takes_ones_locks_off_the_board_and_keeps_them_here(
     assert alice.session.is_alone()
     with pytest.raises(UsageError):
         alice.syncs()
-
-
-def test_mail_and_requests_do_not_pretend_to_travel(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
-    alice, bob = pair
-    alice.takes("a.py")
-    bob.syncs()
-    guest = f"alice.{cluster.machines['east'].name}"
-    for name in (guest, "alice"):
-        with pytest.raises(NotFoundError):
-            mail.send(bob.session, name, "hello")
-    assert mail.send(bob.session, "all", "hello").readers == ()
-    with pytest.raises(UsageError, match="another machine"):
-        requests.request(bob.session, "a.py")
 
 
 def test_a_guest_is_not_swept_away_by_a_newcomer(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:

@@ -120,6 +120,9 @@ class MemoryFiles(Files):
             self._put(key, Content(found.data, self.clock.now.timestamp()))
         return found is not None
 
+    def mark(self, key: str, seconds: float) -> None:
+        self._put(key, Content(b"", seconds))
+
     def append(self, key: str, line: bytes) -> None:
         found = self._at(key)
         self._put(key, Content((found.data if found else b"") + line, self.clock.now.timestamp()))

@@ -1,0 +1,346 @@
+"""Tasks, mail and decisions between the state here and the shared board.
+
+`take_over` brings what is new there, and remembers in `link.json` up to which version it has; from then on whatever
+differs between the two happened here, and `changes` tells it. Mail and decisions come one by one, as if their authors
+had written them here: each gets an event and a number of its own. A crash in between only means that the rest comes
+with the next sync.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agentsync.core import agents, decisions, delivery, keys, messages, replicas
+from agentsync.core.changes import ALL, Drop, Put, Write, notices
+from agentsync.core.records import VERSION, Decision, Message, Reader, Task
+from agentsync.core.replicas import Names
+from agentsync.core.tasks import UNFINISHED, name
+from agentsync.errors import DamagedRecordError, NewerRecordError
+from agentsync.store import codec
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from agentsync.core.changes import Stamp
+    from agentsync.core.records import Record
+    from agentsync.ops.exchange import Exchange
+    from agentsync.ops.session import Session
+    from agentsync.store.state import State
+
+BATCH = 300
+"""Writes of one event."""
+
+KINDS_IN: dict[str, type[Task | Message | Decision]] = {
+    "tasks": Task,
+    "messages": Message,
+    "decisions": Decision,
+}
+"""What is in which folder of a board."""
+
+FORGOTTEN_DAYS = 30
+"""Age of mail on the board at which anybody may remove it: its own machine does so far earlier, if there is one."""
+
+
+class Copies(Struct, frozen=True, kw_only=True, gc=False):
+    """What a board has of tasks and words, decoded, by key."""
+
+    tasks: dict[str, Task] = {}
+    messages: dict[str, Message] = {}
+    decisions: dict[str, Decision] = {}
+    closed: frozenset[str] = frozenset()
+    """Keys of what cannot be read or is not sound: left alone."""
+
+
+class Brought(Struct, frozen=True, kw_only=True, gc=False):
+    """What came from other machines."""
+
+    tasks: tuple[Task, ...] = ()
+    """As they are now here."""
+    gone: tuple[str, ...] = ()
+    """Ids of tasks that were cleared away there."""
+    lost: tuple[Task, ...] = ()
+    """Tasks of agents here that are theirs no more."""
+    messages: tuple[Message, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Brought:
+    """Bring what is new on the board, after a look at it.
+
+    Args:
+        there: The board; it has been looked at.
+        session: Whose.
+        dry_run: Whether the state is to stay as it is.
+    """
+    copies = decoded(there.files)
+    base = _base(there, copies)
+    state = session.store.state()
+    names = names_for(there, state)
+    arrived: list[Message] = []
+    decided: list[Decision] = []
+    for key in sorted(_unknown(copies, base, state, names)):
+        found = _arrive(session, names, copies.messages.get(key) or copies.decisions[key], dry_run)
+        if isinstance(found, Message):
+            arrived.append(found)
+        elif found is not None:
+            decided.append(found)
+    if dry_run:
+        changed = _merge_tasks(state, copies, base, names, there)
+    else:
+        changed = _take_tasks(there, session, copies, base, names)
+    return Brought(
+        tasks=tuple(task for task in changed.values() if task is not None),
+        gone=tuple(task_id for task_id, task in changed.items() if task is None),
+        lost=tuple(_lost(state, changed, names)),
+        messages=tuple(arrived),
+        decisions=tuple(decided),
+    )
+
+
+def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
+    """What the board does not know of what happened here, once `take_over` is done; None = to be removed."""
+    copies = decoded(there.files)
+    state = session.store.state()
+    names, me = names_for(there, state), there.link.machine
+    found: dict[str, Record | None] = {}
+    local = {task.id: task for task in state.tasks()}
+    for task in local.values():
+        key, mine = keys.task(task.id), replicas.task_abroad(task, names)
+        if mine is not None and key not in copies.closed and _plain(copies.tasks.get(key)) != mine:
+            found[key] = replace(mine, machine=me)
+    unreadable = _unreadable(state)
+    found |= {key: None for key, task in copies.tasks.items() if task.id not in local and key not in unreadable}
+    kept, settled = state.messages(), state.decisions()
+    origins = {record.id: record.origin for record in _words(state) if record.origin}
+    abroad: dict[str, Message | Decision] = {}
+    for message in kept:
+        if replicas.is_shared(message, names) and (sent := replicas.message_abroad(message, origins, names)):
+            abroad[replicas.place_of(sent.id)] = sent
+    for decision in settled:
+        if (said := replicas.decision_abroad(decision, origins, names)) is not None:
+            abroad[replicas.place_of(said.id)] = said
+    for key, record in abroad.items():
+        if key not in copies.closed:
+            found |= _news(key, record, copies, me)
+    for key in (*copies.messages, *copies.decisions):
+        if key not in abroad and key not in unreadable and _may_go(key, copies, me, state.now):
+            found[key] = None
+    return found
+
+
+def _news(key: str, record: Message | Decision, copies: Copies, me: str) -> dict[str, Record | None]:
+    """What of a message or decision of here the board does not know."""
+    known = copies.messages.get(key)
+    if isinstance(record, Message) and known is not None:
+        readers = replicas.receipts(known.readers, record.readers)
+        return {} if readers == known.readers else {key: replace(known, readers=readers)}
+    is_there = known is not None or key in copies.decisions
+    return {} if is_there or replicas.machine_of(key) != me else {key: record}
+
+
+def _may_go(key: str, copies: Copies, me: str, now: datetime) -> bool:
+    """Whether what is on the board and not here is to be removed there: by its own machine, or when it is very old."""
+    message = copies.messages.get(key)
+    is_old = message is not None and (now - message.created_at).days >= FORGOTTEN_DAYS
+    return is_old or replicas.machine_of(key) == me
+
+
+def _unreadable(state: State) -> Collection[str]:
+    """Keys here at which there is something, which reads as nothing."""
+    return state.damaged.keys() | state.newer | state.strange.keys()
+
+
+def names_for(there: Exchange, state: State) -> Names:
+    """What is called how, by all machines that are known."""
+    others = {machine.id for machine in state.machines()} | there.shared.machines.keys()
+    words = (key for key in there.files if key.startswith(("messages/", "decisions/")))
+    return Names(there.link.machine, others | {machine for key in words if (machine := replicas.machine_of(key))})
+
+
+def decoded(files: Mapping[str, bytes]) -> Copies:
+    """The tasks and words of a board."""
+    tasks: dict[str, Task] = {}
+    said: dict[str, Message] = {}
+    settled: dict[str, Decision] = {}
+    closed = set()
+    for key, data in files.items():
+        kind = KINDS_IN.get(key.partition("/")[0])
+        if kind is None:
+            continue
+        try:
+            record = codec.decode(data, kind, key)
+        except (DamagedRecordError, NewerRecordError):
+            closed.add(key)
+            continue
+        if record.v > VERSION:
+            closed.add(key)
+        elif isinstance(record, Task) and replicas.is_sound_task(key, record):
+            tasks[key] = record
+        elif isinstance(record, Message) and replicas.is_sound_words(key, record):
+            said[key] = record
+        elif isinstance(record, Decision) and replicas.is_sound_words(key, record):
+            settled[key] = record
+        else:
+            closed.add(key)
+    return Copies(tasks=tasks, messages=said, decisions=settled, closed=frozenset(closed))
+
+
+def _base(there: Exchange, copies: Copies) -> Copies:
+    """The board as it was taken over last; empty when that is not known any more, or is no base for what is there."""
+    if there.is_rewound or there.link.merged is None:
+        return Copies()
+    if there.link.merged == there.version:
+        return copies
+    found = there.recalled(there.link.merged)
+    return decoded(found) if found is not None else Copies()
+
+
+def _plain(task: Task | None) -> Task | None:
+    """A board's task without what it says of who wrote it there."""
+    return replace(task, machine=None) if task is not None else None
+
+
+# ---------------------------------------------------------------- words
+def _words(state: State) -> list[Message | Decision]:
+    return [*state.messages(), *state.decisions()]
+
+
+def _unknown(copies: Copies, base: Copies, state: State, names: Names) -> Iterable[str]:
+    """Keys of messages and decisions that have not come here yet."""
+    here = {replicas.place_of(replicas.name_of(record, names.me)) for record in _words(state)}
+    known = here | base.messages.keys() | base.decisions.keys()
+    for key in (*copies.decisions, *copies.messages):
+        if key not in known and replicas.machine_of(key) != names.me:
+            yield key
+
+
+def _arrive(session: Session, names: Names, there: Message | Decision, dry_run: bool) -> Message | Decision | None:
+    """One message or decision comes, as if its author had written it here."""
+    if dry_run:
+        return there
+    author = there.sender if isinstance(there, Message) else there.by
+    with session.store.transaction(author, session.timeout) as tx:
+        state = tx.state
+        ids = {record.origin: record.id for record in _words(state) if record.origin}
+        if there.id in ids:
+            return None
+        writes: Sequence[Write]
+        if isinstance(there, Message):
+            message = replicas.message_here(there, ids, names, tx.stamp.revision, state.now)
+            message, writes = _posted(message, state, names)
+            whom = f"to {message.to}" if message.to == ALL else f"to {', '.join(r.agent for r in message.readers)}"
+            tx.commit("send", f"{message.sender_name} ({author}) wrote {message.id} {whom}", writes, "D")
+            return message
+        decision = replicas.decision_here(there, ids, names, tx.stamp.revision, state.now)
+        writes = decisions.publish(decision, state.presences(), tx.stamp)
+        tx.commit("decision", f"{decision.by_name} ({author}) decided {decision.id}: {decision.text}", writes, "D")
+        return decision
+
+
+def _posted(message: Message, state: State, names: Names) -> tuple[Message, tuple[Write, ...]]:
+    """A message of another machine, with its readers here, and a copy for each that has not been told."""
+    here = [presence for presence in state.presences() if presence.agent.machine is None]
+    readers: dict[str, Reader] = {}
+    waiting: list[str] = []
+    for reader in message.readers:
+        heir = None if names.is_guest(reader.agent) else _whom(reader.agent, state)
+        readers.setdefault(heir or reader.agent, replace(reader, agent=heir or reader.agent))
+        if heir is not None and reader.delivered_at is None and reader.read_at is None:
+            waiting.append(heir)
+    if message.to == ALL:
+        fresh = state.now - message.created_at <= delivery.LATE
+        late = [p.agent for p in here if fresh and not p.is_gone and p.agent.id not in readers]
+        readers |= {agent.id: Reader(agent=agent.id, name=agent.name) for agent in late}
+        waiting = [reader for reader in waiting if fresh] + [agent.id for agent in late]
+    kept = replace(message, readers=tuple(readers.values()))
+    copies = (messages.copy_of(message, reader) for reader in dict.fromkeys(waiting))
+    return kept, (Put(keys.message(messages.revision_of(message)), kept), *copies)
+
+
+def _whom(agent_id: str, state: State) -> str | None:
+    """Who hears what is for an agent of here: it, or the session that goes on after it."""
+    if state.presence(agent_id) is not None:
+        return agent_id
+    past = state.past_agent(agent_id)
+    heir = agents.named(agent_id, state.presences(), past)
+    return heir.agent.id if heir is not None else agent_id if past is not None else None
+
+
+# ---------------------------------------------------------------- tasks
+def _merge_tasks(state: State, copies: Copies, base: Copies, names: Names, there: Exchange) -> dict[str, Task | None]:
+    """Which tasks change here; None = is cleared away."""
+    local = {task.id: task for task in state.tasks()}
+    unreadable = _unreadable(state)
+    changed: dict[str, Task | None] = {}
+    for task_id in {*local, *(task.id for task in copies.tasks.values()), *(task.id for task in base.tasks.values())}:
+        key, mine = keys.task(task_id), local.get(task_id)
+        if key in copies.closed or key in unreadable:
+            continue
+        outward = replicas.task_abroad(mine, names) if mine is not None else None
+        if mine is not None and outward is None:
+            continue
+        found = copies.tasks.get(key)
+        is_echo = found is not None and found.machine == names.me
+        version = replicas.merged(_plain(base.tasks.get(key)), outward, _plain(found), is_echo)
+        if version != outward:
+            changed[task_id] = replicas.task_here(version, mine, names) if version is not None else None
+    return changed
+
+
+def _take_tasks(
+    there: Exchange, session: Session, copies: Copies, base: Copies, names: Names
+) -> dict[str, Task | None]:
+    """Write down the tasks as they are now, and how far readers elsewhere got; then, up to which version that is."""
+    with session.store.transaction(session.me.id, session.timeout) as tx:
+        changed = tx.ask(lambda state, _: _merge_tasks(state, copies, base, names, there))
+        writes: list[Write] = []
+        for task_id, task in changed.items():
+            writes.append(Put(keys.task(task_id), task) if task is not None else Drop(keys.task(task_id)))
+        writes += tx.ask(lambda state, _: list(_receipts(state, copies, names)))
+        told = tx.ask(lambda state, stamp: _told(state, changed, names, stamp))
+        last = [*told, *there.merged(tx.state)]
+        summary = f"from other machines: {len(changed)} tasks changed" if changed else "other machines were heard of"
+        for first in range(0, len(writes), BATCH):
+            tx.commit("sync", summary, writes[first : first + BATCH])
+        tx.commit("sync", summary, last)
+    return changed
+
+
+def _receipts(state: State, copies: Copies, names: Names) -> Iterable[Write]:
+    """How far readers on other machines got with messages that are here."""
+    for message in state.messages():
+        there = copies.messages.get(replicas.place_of(replicas.name_of(message, names.me)))
+        if there is None:
+            continue
+        readers = (replace(reader, agent=names.here(reader.agent)) for reader in there.readers)
+        known = replicas.receipts(message.readers, (r for r in readers if names.is_guest(r.agent)))
+        if known != message.readers:
+            yield Put(keys.message(messages.revision_of(message)), replace(message, readers=known))
+
+
+def _lost(state: State, changed: Mapping[str, Task | None], names: Names) -> Iterable[Task]:
+    """Unfinished tasks of agents here, as they were, of which somebody elsewhere decided otherwise."""
+    for task_id, now in changed.items():
+        before = state.task(task_id)
+        if before is None or before.owner is None or names.is_guest(before.owner) or before.status not in UNFINISHED:
+            continue
+        if now is None or (now.owner, now.status) != (before.owner, before.status):
+            yield before
+
+
+def _told(state: State, changed: Mapping[str, Task | None], names: Names, stamp: Stamp) -> tuple[Put, ...]:
+    told: dict[str, list[str]] = {}
+    for task in _lost(state, changed, names):
+        now = changed[task.id]
+        if now is None:
+            became = "was cleared away"
+        elif now.owner not in (None, task.owner):
+            became = f"belongs to {now.owner_name} ({now.owner}), who was first: do not go on with it"
+        else:
+            became = f"is {now.status} now"
+        told.setdefault(task.owner or "", []).append(f"by another machine, your task {name(task)} {became}")
+    return notices(told, stamp)
