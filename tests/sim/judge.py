@@ -8,6 +8,8 @@ from agentsync.core.lease import is_guest
 from agentsync.core.paths import Target, looks_like_glob, overlap
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from remote.cluster import Agent
 
 
@@ -22,6 +24,8 @@ class Judge:
     def __init__(self, ttl_s: float = 3600.0) -> None:
         self.ttl_s = ttl_s
         self.held: dict[tuple[int, str], float] = {}
+        self.mail: dict[str, list[str]] = {}
+        """By its reader: what was acknowledged as sent."""
 
     def granted(self, who: int, path: str, began: float, now: float) -> None:
         """Somebody was told that it has a lock, which it asked for at `began`.
@@ -54,12 +58,25 @@ class Judge:
                 until = self.held.pop((who, path)) + self.ttl_s
                 assert now >= until, f"{path} of {who} was lost at {now:.3f}, and promised until {until}"
 
+    def sent(self, body: str, readers: Iterable[str]) -> None:
+        """Somebody was told that a message is on its way."""
+        for reader in readers:
+            self.mail.setdefault(reader, []).append(body)
+
+    def heard(self, reader: str, told: list[str]) -> None:
+        """Everything has arrived by now, says somebody.
+
+        Raises:
+            AssertionError: A message is missing, or came twice.
+        """
+        assert sorted(told) == sorted(self.mail.get(reader, []))
+
     def mine(self, who: int) -> list[str]:
         return [path for name, path in self.held if name == who]
 
 
 def agree(board: dict[str, str], agents: dict[str, Agent]) -> None:
-    """Whether all machines, and the board, say the same about who holds what.
+    """Whether all machines, and the board, say the same about who holds and does what.
 
     Args:
         board: Holders by path.
@@ -74,3 +91,8 @@ def agree(board: dict[str, str], agents: dict[str, Agent]) -> None:
         assert mine == {path for path, lock in live.items() if not is_guest(lock)}
         for path, lock in live.items():
             assert board[path] == lock.holder if is_guest(lock) else f"{lock.holder}.{machine}"
+    work = [
+        {seen.task.title: (seen.task.status, seen.task.owner_name) for seen in agent.sees().values()}
+        for agent in agents.values()
+    ]
+    assert all(seen == work[0] for seen in work)

@@ -19,7 +19,7 @@ from sim.workload import LOADS, Run
 
 from agentsync.core.records import Lock
 from agentsync.errors import GaveUpError
-from agentsync.ops import reach
+from agentsync.ops import mail, reach
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Play:
         self.fleet = Fleet(tmp_path, time, self.chance, SLOW)
         self.fleet.lines = lines
         self.judge = Judge(TTL_MINUTES * 60)
-        self.grants = 0
+        self.grants = self.serial = 0
         self.agents: list[tuple[Machine, Agent]] = []
         for number in range(count):
             machine = self.fleet.machine(f"m{number:05}", skew_minutes=self.chance.choice((-300, -2, 0, 3, 500)))
@@ -81,7 +81,8 @@ class Play:
             for number in range(len(self.agents)):
                 self.syncs(number)
         agree(self.fleet.board(), {machine.name: agent for machine, agent in self.agents})
-        for machine, _ in self.agents:
+        for machine, agent in self.agents:
+            self.judge.heard(agent.id, [body for body in agent.was_told() if body.startswith("mail ")])
             check_store(machine.state)
 
     # ------------------------------------------------------------ what happens
@@ -89,11 +90,15 @@ class Play:
         for _ in range(STEPS):
             self.time.sleep(60 * self.chance.choice((0, 0, 0, 1, 5, 12)))
             try:
-                match self.chance.randrange(8):
+                match self.chance.randrange(12):
                     case 0 | 1 | 2 | 3:
                         self.takes(number, self.chance.choice(PATHS))
                     case 4 | 5:
                         self.releases(number)
+                    case 6 | 7:
+                        self.writes(number)
+                    case 8 | 9:
+                        self.works(number)
                     case _:
                         self.syncs(number)
             except GaveUpError:
@@ -118,6 +123,28 @@ class Play:
             path = self.chance.choice(mine)
             self.judge.released(number, path)
             self.agents[number][1].unlocks(path)
+
+    def writes(self, number: int) -> None:
+        """A message to all, or to somebody of another machine who is known here."""
+        _, agent = self.agents[number]
+        known = [name for name in agent.session.store.state().agent_ids() if name != agent.id]
+        to = self.chance.choice(("all", *known))
+        self.serial += 1
+        mail.send(agent.session, to, body := f"mail {self.serial}")
+        everybody = (other.id for _, other in self.agents if other is not agent)
+        self.judge.sent(body, everybody if to == "all" else (to.partition(".")[0],))
+
+    def works(self, number: int) -> None:
+        """A new task, or a claim of one that looks free, or the end of one's own."""
+        _, agent = self.agents[number]
+        free = sorted(title for title, seen in agent.sees().items() if seen.task.status == "pending")
+        if mine := agent.works_on():
+            agent.does("complete", mine)
+        elif free and self.chance.random() < 0.7:
+            agent.claims(self.chance.choice(free))
+        else:
+            self.serial += 1
+            agent.makes(f"task {self.serial}")
 
     def syncs(self, number: int) -> None:
         _, agent = self.agents[number]
