@@ -19,7 +19,7 @@ from sim.workload import LOADS, Run
 
 from agentsync.core.records import Lock
 from agentsync.errors import GaveUpError
-from agentsync.ops import mail, reach
+from agentsync.ops import mail, reach, replicate
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Play:
 
 
 @pytest.mark.parametrize("seed", range(ROUNDS))
-def test_whatever_happens_one_machine_holds_a_path(tmp_path: Path, seed: int) -> None:
+def test_whatever_happens_one_machine_holds_a_path_and_mail_comes_once(tmp_path: Path, seed: int) -> None:
     with virtual(seed) as time:
         play = Play(tmp_path, time, seed, count=3 + seed % 3)
         play.runs()
@@ -232,4 +232,12 @@ def test_the_simulation_finds_an_engine_that_does_not_compare(tmp_path: Path, li
 
 def test_the_simulation_finds_a_grant_before_the_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reach, "_ask", hasty)
+    assert is_found(tmp_path)
+
+
+def test_the_simulation_finds_a_reader_that_remembers_more_than_it_took_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = replicate._unknown
+    monkeypatch.setattr(replicate, "_unknown", lambda *what: list(unknown(*what))[1:])
     assert is_found(tmp_path)
