@@ -9,6 +9,7 @@ assert bob.git("commit", "-am", "x").code == 1
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -115,3 +116,15 @@ class Committer:
     def last(self) -> list[str]:
         """Paths of the last commit."""
         return self.must("show", "--format=", "--name-only", "--no-renames", "-z", "HEAD").strip("\0\n").split("\0")
+
+
+def picture(folder: Path) -> dict[str, tuple[str, int]]:
+    """Content and times of all files. Git gives an object a new time when it would have written it again."""
+    return {
+        str(path): (
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            0 if "objects" in path.parts else path.stat().st_mtime_ns,
+        )
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and "coordination" not in path.parts
+    }

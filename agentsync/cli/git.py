@@ -36,9 +36,16 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     conflicts = add_parser(
         "conflicts",
         "try to merge with what others do on their branches, uncommitted changes included; changes nothing",
-        "conflicts\nconflicts feature main --json",
+        "conflicts\nconflicts feature main --json\nconflicts --fetch",
     )
     conflicts.add_argument("branches", nargs="*", metavar="BRANCH", help="default: all that live agents work on")
+    conflicts.add_argument(
+        "--fetch",
+        nargs="?",
+        metavar="REMOTE",
+        help="also those that agents on other machines have pushed, else all that are not merged; fetched for this "
+        "look only (--fetch=REMOTE; default: where the shared board is, else origin)",
+    )
     conflicts.set_defaults(run=_conflicts)
     run = add_parser(
         "run",
@@ -168,6 +175,8 @@ def _conflicts(context: Context, options: argparse.Namespace) -> int:
     from agentsync.render.conflicts import payload, told
 
     conflicts.require_repository(context.session)
+    if options.fetch is not None:
+        return _partners(context, options)
     with context.working("trying the merges"):
         found = conflicts.ahead(context.session, options.branches)
     if context.json:
@@ -177,6 +186,19 @@ def _conflicts(context: Context, options: argparse.Namespace) -> int:
     else:
         context.board(told(found))
     return 3 if any(one.conflicts for one in found) else 0
+
+
+def _partners(context: Context, options: argparse.Namespace) -> int:
+    from agentsync.ops import partners
+    from agentsync.render.conflicts import partners_payload, partners_told
+
+    with context.working("fetching, and trying the merges"):
+        found = partners.ahead(context.session, options.branches, options.fetch or None)
+    if context.json:
+        context.data(partners_payload(found))
+    else:
+        context.board(partners_told(found))
+    return 3 if any(one.conflicts for one in found.all) else 0
 
 
 # ---------------------------------------------------------------- running

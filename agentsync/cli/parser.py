@@ -19,6 +19,7 @@ from agentsync.cli import (
     mail,
     mcp,
     overview,
+    provision,
     remote,
     report,
     setup,
@@ -61,10 +62,11 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{**kwargs, "allow_abbrev": False})
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As always, but `--wait` takes a value behind `=` only: what follows it may be a path."""
-        if args is not None and "--wait" in self._option_string_actions:
+        """As always, but `--wait` and `--fetch` take a value behind `=` only: what follows may be a path or branch."""
+        bare = {"--wait", "--fetch"} & self._option_string_actions.keys()
+        if args is not None and bare:
             end = [*args, "--"].index("--")
-            args = [*("--wait=" if word == "--wait" else word for word in args[:end]), *args[end:]]
+            args = [*(f"{word}=" if word in bare else word for word in args[:end]), *args[end:]]
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -182,6 +184,7 @@ def _build(only: str | None) -> tuple[argparse.ArgumentParser, set[str]]:
         setup,
         git,
         remote,
+        provision,
         mcp,
         care,
         transfer,

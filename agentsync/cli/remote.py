@@ -24,7 +24,8 @@ def add(add_parser: Callable[[str, str, str], argparse.ArgumentParser]) -> None:
     remote = add_parser(
         "remote",
         "share locks, tasks and mail with other clones, on any machine, through a git remote",
-        "remote add origin\nremote add ssh://host/repo.git --ref refs/agentsync/team\nremote status\nremote remove",
+        "remote add origin\nremote add ssh://host/repo.git --ref refs/agentsync/team\n"
+        "remote add etcd://host:2379/team\nremote status\nremote remove",
     )
     remote.add_argument("action", choices=("add", "status", "remove"))
     remote.add_argument(

@@ -84,9 +84,15 @@ class Asking(Frame):
             except Exception as error:
                 self.here(self._complain, AgentSyncError(f"internal error: {type(error).__name__}: {error}"))
             else:
-                self.here(self.say, done.sentence)
+                self.here(self._tell, done)
 
         self.run_worker(work, thread=True, group="deeds", exit_on_error=False)
+
+    def _tell(self, done: Done) -> None:
+        if done.warning:
+            self.say(f"{done.sentence} · {done.warning}", "warn")
+        else:
+            self.say(done.sentence)
 
     def _complain(self, error: AgentSyncError) -> None:
         others = f": {error.others}" if error.others else ""

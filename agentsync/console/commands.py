@@ -60,7 +60,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "freeze": Command(
         "freeze [REASON]",
-        "refuse every edit; whoever holds a file loses it",
+        "refuse every edit on this machine; whoever holds a file here loses it",
         0,
         (),
         lambda me, words, _: me.freeze(_text(words) or None),

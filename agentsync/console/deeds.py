@@ -12,8 +12,10 @@ from agentsync.console.asking import Asking
 from agentsync.console.fields import Field
 from agentsync.core.agents import OPERATOR
 from agentsync.core.changes import SYSTEM
+from agentsync.core.lease import is_guest
 from agentsync.errors import UsageError
 from agentsync.render.frame import escape, shorten_path
+from agentsync.render.locks import who
 
 if TYPE_CHECKING:
     from agentsync.console.detail import Line
@@ -97,6 +99,8 @@ class Deeds(Asking):
 
         def by_force(error: HeldError, path: str, reason: str) -> None:
             lines: list[Line] = [("", escape(error.message, 600)), ("", ""), ("", "They lose it, and are told.")]
+            if self.seen.looked is not None:
+                lines.append(("", "Yours binds on this machine only; what one of another loses is told to the remote."))
             self.confirm(
                 "Take it anyway?", lines, lambda: self.steering.lock(self._typed(path), reason or None, force=True)
             )
@@ -120,9 +124,11 @@ class Deeds(Asking):
             return
         lines: list[Line] = [
             ("title", shorten_path(lock.path)),
-            ("", f"is held by {escape(lock.holder_name, 64)} ({lock.holder}){self._status(lock.holder)}."),
+            ("", f"is held by {who(held)}{self._status(lock.holder)}."),
             ("", "The holder is told; what it is writing may collide with what others write."),
         ]
+        if is_guest(lock):
+            lines.append(("warn", "It works on another machine: the remote is told now, the holder when that syncs."))
         self.confirm("Unlock it by force?", lines, lambda: self.steering.release(lock, force=True))
 
     def action_freeze(self) -> None:
@@ -131,8 +137,10 @@ class Deeds(Asking):
             self.do(self.steering.thaw)
             return
         held = [one.lock for one in self.seen.locks if one.live and one.lock.scope != "resource"]
-        others = [lock for lock in held if lock.holder != OPERATOR]
+        others = [lock for lock in held if lock.holder != OPERATOR and not is_guest(lock)]
         lines: list[Line] = [("", "Every edit by every agent is refused, in all worktrees, until you thaw or quit.")]
+        if self.seen.looked is not None:
+            lines.append(("", "On this machine only: agents of others go on, and keep their locks."))
         if others:
             count = f"{len(others)} lock{'' if len(others) == 1 else 's'}"
             agents = len({lock.holder for lock in others})

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agentsync.core.lease import is_guest
 from agentsync.core.paths import overlap, target_of
 from agentsync.errors import AgentSyncError
 from agentsync.ops import mail, survey, tasks
 from agentsync.render import queue
 from agentsync.render import tasks as tell
 from agentsync.render.frame import escape
+from agentsync.render.locks import reach
 from agentsync.render.times import ago, clock, span
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ def _agent(here: AgentHere, seen: Survey, events: Sequence[Event], now: datetime
         _fact("status", f"{here.presence.status}, last seen {ago(agent.last_seen, now)}"),
     ]
     facts = {
+        "machine": _machine(agent.machine, agent.host, seen.looked, now),
         "role": agent.role,
         "client": agent.client,
         "task": f"{agent.task}: {here.task}" if agent.task else here.task,
@@ -109,10 +112,13 @@ def _lock(session: Session, here: LockHere, seen: Survey, now: datetime) -> list
     life = f", {held.holder.status}, last seen {ago(held.holder.agent.last_seen, now)}" if held.holder else ""
     facts = {
         "holder": f"{lock.holder_name} ({lock.holder}){life}",
+        "machine": _machine(lock.machine, held.holder.agent.host if held.holder else "", seen.looked, now)
+        if is_guest(lock)
+        else None,
         "reason": lock.reason or ("it is being edited" if lock.auto else None),
         "task": lock.task,
         "kind": f"{lock.scope}, {lock.mode}, {'by an edit' if lock.auto else 'by hand'}",
-        "where": "all worktrees" if lock.everywhere else f"worktree {lock.worktree}" if lock.worktree else None,
+        "where": reach(lock) or (f"worktree {lock.worktree}" if lock.worktree else None),
         "branch": lock.branch,
         "since": f"{clock(lock.acquired_at, now)} ({ago(lock.acquired_at, now)})",
         "until": _until(held, now),
@@ -228,6 +234,14 @@ def _trail(events: Sequence[Event], now: datetime) -> list[Line]:
 
 def _paragraphs(text: str) -> list[Line]:
     return [("", _safe(line)) for line in text.splitlines()]
+
+
+def _machine(machine: str | None, host: str, looked: datetime | None, now: datetime) -> str | None:
+    """Where an agent of another machine is, and how old this view of it is."""
+    if machine is None:
+        return None
+    age = f", as seen {ago(looked, now)}" if looked else ""
+    return f"{host or 'unknown'} ({machine}){age}: agent-sync sync looks again"
 
 
 def _until(held: Held, now: datetime) -> str:

@@ -205,6 +205,8 @@ class Plain:
                         self._voice.write(payload.line(done.record))
                     else:
                         self._voice.board([done.sentence])
+                    if done.warning:
+                        self._voice.warn(done.warning)
 
     def _status(self) -> None:
         from agentsync.ops.status import overview

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agentsync.core.locks import Conflict
+from agentsync.core.locks import EVERYTHING, Conflict
 from agentsync.core.progress import Says
 from agentsync.core.tasks import Changed, Refused
 from agentsync.errors import AgentSyncError, HeldError
@@ -34,6 +34,8 @@ class Done(NamedTuple):
     sentence: str
     """Escaped."""
     record: Any
+    warning: str = ""
+    """What did not go as it should besides; escaped."""
 
 
 class Operator:
@@ -123,7 +125,7 @@ class Operator:
         """End a freeze, also that of another console."""
 
         def do() -> Done:
-            mine = [hold for hold in self._holds if any(lock.path == operator.EVERYTHING for lock in hold.locks)]
+            mine = [hold for hold in self._holds if any(lock.path == EVERYTHING for lock in hold.locks)]
             if mine:
                 self._released(mine)
             others = operator.freezing(locks.held(self.session))
@@ -243,7 +245,11 @@ class Operator:
 
     def _do(self, what: Callable[[], Done]) -> Done:
         with self._turn:
+            warnings = self.session.store.warnings
+            warnings.clear()  # those of an earlier one that failed
             done = what()
+            if warnings:
+                done = done._replace(warning="; ".join(escape(warning, 400) for warning in warnings))
             if self.session.store.needs_care:
                 from agentsync.ops import care
 

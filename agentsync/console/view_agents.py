@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from agentsync.console.table import Column, Row, View, age, counted, line, newest
+from agentsync.render.frame import abroad
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def _branch(presence: Presence) -> str:
     agent = presence.agent
-    where = f"[{agent.worktree}]" if agent.worktree else ""
+    where = f"[{agent.worktree}]" if agent.worktree else abroad(agent.host, agent.machine).strip()
     return line(" ".join(part for part in (agent.branch, where) if part))
 
 
@@ -80,6 +81,8 @@ AGENTS = View(
     ),
     _agents,
     "Nobody is here. Agents come by themselves once `agent-sync install` has set up their hooks.",
-    lambda seen, _: counted(presence.status for presence in seen.agents),
+    lambda seen, _: counted(
+        f"{presence.status}{' elsewhere' if presence.agent.machine else ''}" for presence in seen.agents
+    ),
     lambda a: a.presence.agent.id,
 )

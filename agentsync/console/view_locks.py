@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agentsync.console.table import Column, Made, Row, View, age, line, newest, parts, some
 from agentsync.core.paths import overlap, target_of
 from agentsync.core.queue import target_from
+from agentsync.render.locks import machine, reach
 from agentsync.render.times import span
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ def _kind(held: Held) -> str:
     words = [lock.scope if lock.scope != "file" else "", "shared" if lock.mode == "shared" else ""]
     words += [
         "edit" if lock.auto else "",
-        "everywhere" if lock.everywhere else f"[{lock.worktree}]" if lock.worktree else "",
+        reach(lock) or (f"[{lock.worktree}]" if lock.worktree else ""),
     ]
     return line(" ".join(word for word in words if word))
+
+
+def _holder(held: Held) -> str:
+    return line(held.lock.holder_name + machine(held))
 
 
 def _left(held: Held, now: datetime) -> str:
@@ -57,9 +62,7 @@ LOCKS = View(
     "Locks",
     (
         Column("PATH", 22, lambda one, _: line(one.held.lock.path), lambda one: one.held.lock.path, grows=4, tail=True),
-        Column(
-            "HOLDER", 13, lambda one, _: line(one.held.lock.holder_name), lambda one: one.held.lock.holder_name, grows=1
-        ),
+        Column("HOLDER", 13, lambda one, _: _holder(one.held), lambda one: one.held.lock.holder_name, grows=1),
         Column("KIND", 9, lambda one, _: _kind(one.held), lambda one: _kind(one.held), rank=2),
         Column(
             "REASON",

@@ -11,6 +11,7 @@ from agentsync.console.view_words import DECISIONS, FEED, MAIL, tone_of
 from agentsync.core.messages import is_announcement
 from agentsync.core.tasks import UNFINISHED
 from agentsync.ops.operator import freezing
+from agentsync.render.times import ago
 
 if TYPE_CHECKING:
     from agentsync.ops.survey import Survey
@@ -28,6 +29,7 @@ def headline(seen: Survey) -> list[str]:
         f"{open_ones} open task{'' if open_ones == 1 else 's'}",
         *([f"{len(seen.waiting)} in line"] if seen.waiting else []),
         *([f"{mail} for you"] if mail else []),
+        *([f"others seen {ago(seen.looked, seen.now)}"] if seen.looked else []),
         f"rev {seen.revision}",
     ]
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agentsync.core import keys
+from agentsync.core.agents import OPERATOR
 from agentsync.core.changes import Drop, Put, Stamp, Write, notices
 from agentsync.core.lease import Held, is_guest
 from agentsync.core.paths import Target, overlap, reach_overlap, target_of
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from agentsync.core.queue import Link
     from agentsync.core.records import Waiter
+
+
+EVERYTHING = "**"
+"""What a freeze locks, in all worktrees."""
 
 
 class Board(Protocol):
@@ -103,7 +108,7 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
     for target, _ in wanted:
         for held in board.touching(target):
             lock = held.lock
-            if lock.holder == me.id:
+            if lock.holder == me.id or (_freezes(me.id, target.path) and is_guest(lock)):
                 continue
             if not (request.all_worktrees or reach_overlap(target, target_of(lock))):
                 if held.live:
@@ -141,6 +146,11 @@ def decide(board: Board, me: Agent, request: Request, stamp: Stamp) -> Granted |
         elsewhere=tuple(elsewhere),
         writes=(*writes, *notices(told, stamp)),
     )
+
+
+def _freezes(holder: str, path: str) -> bool:
+    """Whether a lock stops all edits on this machine: it owns nothing, so what other machines hold stays theirs."""
+    return holder == OPERATOR and path == EVERYTHING
 
 
 def _with_reach(target: Target, own: Sequence[Held]) -> Target:
@@ -248,6 +258,8 @@ def judge_edit(board: Board, me: str, target: Target, all_worktrees: bool) -> Ve
 def conflicting(a: Lock, b: Lock) -> bool:
     """Whether two records of different holders must not both be live. The property that every test of locks checks."""
     if a.holder == b.holder or (a.mode == "shared" and b.mode == "shared"):
+        return False
+    if any(_freezes(one.holder, one.path) and is_guest(other) for one, other in ((a, b), (b, a))):
         return False
     first, second = target_of(a), target_of(b)
     return reach_overlap(first, second) and overlap(first, second)

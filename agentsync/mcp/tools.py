@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentsync.errors import AgentSyncError, UsageError
 from agentsync.render.frame import escape, framed
@@ -41,7 +42,10 @@ def call(session: Session, name: str, given: dict[str, Any]) -> Answer:
         AgentSyncError: It makes no sense, or the state cannot be used.
         OSError: The same, as the system says it.
     """
-    return TOOLS[name](session, given)
+    known = len(session.store.warnings)
+    answer = TOOLS[name](session, given)
+    noticed = [f"note: {escape(warning, 400)}" for warning in session.store.warnings[known:]]  # a remote's words, too
+    return replace(answer, text=f"{answer.text}\n{framed(noticed)}") if noticed else answer
 
 
 def paths_of(name: str, given: dict[str, Any]) -> list[str]:
@@ -77,7 +81,8 @@ def _lock(session: Session, given: dict[str, Any]) -> Answer:
         return _held(session, decision, waited=bool(seconds))
     now = session.runtime.now()
     lines = [
-        f"locked {escape(lock.path)}{' (shared)' if lock.mode == 'shared' else ''} until {clock(lock.expires_at, now)}"
+        f"locked {escape(lock.path)}{' (shared)' if lock.mode == 'shared' else ''}"
+        f"{' on all machines' if lock.machine else ''} until {clock(lock.expires_at, now)}"
         for lock in decision.locks[:_NAMED]
     ]
     if len(decision.locks) > _NAMED:

@@ -15,6 +15,7 @@ from agentsync.core.paths import Target, reach_overlap, target_of
 from agentsync.core.records import Agent, Lock
 from agentsync.ops import identity
 from agentsync.store import activity, log
+from agentsync.store.locate import branch_of, find_repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,6 +72,24 @@ def ensure(session: Session, tx: Transaction) -> Agent:
         return enlist(session, tx)
     session.store.touch(session.me.id)
     return found.agent
+
+
+def as_checked_out(session: Session, presences: Iterable[Presence]) -> list[Presence]:
+    """The same, each agent of this machine with the branch that is checked out now where it works.
+
+    Its record says which one that was when it registered, and others will look at that branch.
+    """
+    return [replace(one, agent=_as_checked_out(session, one.agent)) for one in presences]
+
+
+def _as_checked_out(session: Session, agent: Agent) -> Agent:
+    if agent.machine is not None or agent.cwd is None:
+        return agent
+    repository = find_repository(agent.cwd)
+    if repository is None or (repository.main, repository.worktree) != (session.place.root, agent.worktree):
+        return agent
+    branch = identity.text(branch_of(repository.top))
+    return agent if branch == agent.branch else replace(agent, branch=branch)
 
 
 def enlist(session: Session, tx: Transaction, name: str | None = None, role: str | None = None) -> Agent:

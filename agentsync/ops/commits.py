@@ -316,7 +316,8 @@ def sweep_warning(session: Session, words: Sequence[str]) -> str:
     for one in state.locks():
         if one.live and one.lock.worktree == here and one.lock.scope != "resource":
             held.setdefault(one.lock.holder, []).append(one.lock.path)
-    others = [p for p in state.presences() if p.agent.id != session.me.id and p.status in ("active", "idle")]
+    here_too = (p for p in state.presences() if p.agent.machine is None)  # a guest's changes are elsewhere
+    others = [p for p in here_too if p.agent.id != session.me.id and p.status in ("active", "idle")]
     peers = [p for p in others if not p.ended and (p.agent.worktree == here or p.agent.id in held)]
     if not peers:
         return ""

@@ -2,7 +2,8 @@
 
 For each worktree with live agents, or each branch that is named: a real merge by `git merge-tree`, with the uncommitted
 changes and new files of both sides in it, and the locks that are held there on what this side has changed. Nothing is
-left behind: the snapshots are made with an index of their own, and their objects go into a temporary folder.
+left behind: the snapshots are made with an index of their own, and their objects go into a temporary folder. The
+branches of a remote are tried by `partners`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from agentsync.core.lease import is_guest
 from agentsync.core.locks import Blocked
 from agentsync.core.paths import Target, overlap, target_of
 from agentsync.errors import AgentSyncError, NotFoundError
@@ -58,6 +61,8 @@ class Ahead(Struct, frozen=True, kw_only=True, gc=False):
     """Its name, or the commit that is checked out where there is none."""
     worktree: Worktree | None
     """Where it is checked out; None = nowhere, so there are no uncommitted changes."""
+    remote: str | None = None
+    """Whose branch it is; None = of this repository."""
     agents: tuple[Presence, ...] = ()
     conflicts: tuple[str, ...] = ()
     """Paths that git cannot merge by itself."""
@@ -81,33 +86,37 @@ def ahead(session: Session, branches: Sequence[str] = ()) -> list[Ahead]:
         NotFoundError: There is no such branch.
     """
     with tempfile.TemporaryDirectory(prefix="agent-sync-") as scratch:
-        return _Trial(session, scratch).run(branches)
+        return Trial(session, scratch).run(branches)
 
 
-class _Trial:
+class Trial:
     """One look ahead, with a folder for its objects."""
 
     def __init__(self, session: Session, scratch: str) -> None:
         self.session = session
         self.scratch = scratch
+        self._mine = ""
         self.base = session.place.base
         env = git.unbound(session.runtime.env)
         _, said = git.ask(["rev-parse", "--git-path", "objects"], self.base, env)
         objects = os.path.join(self.base, os.fsdecode(said.removesuffix(b"\n")))
-        os.mkdir(f"{scratch}/objects")
+        self.repository = f"{scratch}/repository"
+        """Nothing yet; who makes it there may leave objects for the merges."""
+        os.makedirs(f"{self.repository}/objects")
         quoted = objects.replace("\\", "\\\\").replace('"', '\\"')
         self.env = {
             **env,
             **NOBODY,
-            "GIT_OBJECT_DIRECTORY": f"{scratch}/objects",
+            "GIT_OBJECT_DIRECTORY": f"{self.repository}/objects",
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"',
         }
         state = session.store.state() if session.store.exists() else None
-        there = state.presences() if state else []
+        there = [p for p in state.presences() if p.agent.machine is None] if state else []  # no guest is in a worktree
         self.agents = [p for p in there if p.agent.id != session.me.id and not p.is_gone and not p.ended]
-        self.locks = [held for held in state.locks() if held.live] if state else []
+        self.locks = [held for held in state.locks() if held.live and not is_guest(held.lock)] if state else []
 
     def run(self, branches: Sequence[str]) -> list[Ahead]:
+        """Try to merge with other worktrees, or with branches of this repository."""
         trees = self._worktrees()
         here = self.session.place.worktree
         others = [tree for tree in trees if tree.name != here]
@@ -115,10 +124,27 @@ class _Trial:
             wanted = [self._named(word, others) for word in branches]
         else:
             wanted = [(tree.branch or "", tree) for tree in others if self._at(tree)]
-        if not wanted:
-            return []
-        mine, _ = self._snapshot(self.base)
-        return [self._try(mine, branch, tree) for branch, tree in wanted]
+        return [self._try(self.mine(), branch, tree) for branch, tree in wanted]
+
+    def mine(self) -> str:
+        """This working tree as it stands: a commit."""
+        self._mine = self._mine or self._snapshot(self.base)[0]
+        return self._mine
+
+    def meet(self, remote: str, branch: str, commit: str, agents: tuple[Presence, ...]) -> Ahead:
+        """Try to merge a commit of a remote's branch, which is here already.
+
+        Args:
+            remote: What the remote is called.
+            branch: What the branch is called there.
+            commit: Which.
+            agents: Who works on it.
+        """
+        found = Ahead(branch=branch, worktree=None, remote=remote, agents=agents)
+        try:
+            return replace(found, conflicts=self._merge(self.mine(), commit))
+        except git.GitError as error:
+            return replace(found, problem=error.message)
 
     def _try(self, mine: str, branch: str, tree: Worktree | None) -> Ahead:
         agents = self._at(tree) if tree is not None else ()

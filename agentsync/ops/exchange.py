@@ -63,6 +63,8 @@ class Exchange:
     def __init__(self, session: Session, link: Link, backend: Backend | None = None) -> None:
         self._session = session
         self.link = link
+        self.forced: dict[str, str] = {}
+        """Tokens of guests' locks that were taken from them here, by key: these go from the board, and stay away."""
         self._backend = backend or engine(session, link.remote, link.ref)
         self._version: str | None = None
         self._targets: tuple[Target, ...] | None = None
@@ -142,6 +144,9 @@ class Exchange:
         self.shared, self.files, self.is_fresh = there, snapshot.files, True
         with session.store.transaction(session.me.id, session.timeout) as tx:
             known = self._known(tx.state)
+            if self.forced:
+                kept = {key: lock for key, lock in there.locks.items() if self.forced.get(key) != lock.token}
+                there = replace(there, locks=kept)
             came = incoming.received(tx.state, there, known, session.store.config, stamp=tx.stamp, quiet=quiet)
             if not dry_run:
                 writes = agents.answered(tx, (*came.gone, *came.lost), came.writes)
@@ -181,7 +186,7 @@ class Exchange:
             now=state.now,
             held=held,
             partial=self._targets is not None,
-            presences=state.presences(),
+            presences=agents.as_checked_out(self._session, state.presences()),
             machines={machine.id: machine for machine in state.machines()},
             rewound=self.is_rewound,
         )
@@ -326,7 +331,13 @@ def alone(session: Session, patience_s: float = PATIENCE_S) -> Iterator[None]:
         yield
 
 
-ENGINES: dict[str, Callable[[Session, str, str], Backend]] = {}
+def _etcd(session: Session, remote: str, ref: str) -> Backend:
+    from agentsync.remote.etcd import Etcd
+
+    return Etcd(session.store.files, remote, ref, env=session.runtime.env)
+
+
+ENGINES: dict[str, Callable[[Session, str, str], Backend]] = {"etcd": _etcd, "etcds": _etcd}
 """Engines other than git, by the scheme of the address that asks for them."""
 
 

@@ -77,7 +77,8 @@ def ask(
     Raises:
         GitError: It is not there, ended with another code, or did not end.
     """
-    verb = next((word for word in arguments if not word.startswith("-")), "")
+    pairs = zip(("", *arguments), arguments, strict=False)
+    verb = next((word for before, word in pairs if not word.startswith("-") and before != "-c"), "")
     quiet = {**env, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     command = ["git", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments]
     try:

@@ -221,9 +221,9 @@ def facts(me: Identity, runtime: Runtime, place: Place, name: str | None = None,
         role=role,
         client=me.client if me.session or me.client != "shell" else None,
         session=me.session,
-        cwd=_text(runtime.cwd),
+        cwd=text(runtime.cwd),
         worktree=place.worktree,
-        branch=_text(branch_of(place.base)),
+        branch=text(branch_of(place.base)),
         host=runtime.host,
         pid=process.pid if process else None,
         pid_start=process.start if process else None,
@@ -232,7 +232,7 @@ def facts(me: Identity, runtime: Runtime, place: Place, name: str | None = None,
     )
 
 
-def _text(name: str | None) -> str | None:
+def text(name: str | None) -> str | None:
     """A name from the disk as Unicode; bytes that are none become question marks."""
     return None if name is None else name.encode("utf-8", "replace").decode("utf-8")
 

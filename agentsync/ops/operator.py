@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agentsync.core.agents import CONSOLE, OPERATOR
+from agentsync.core.locks import EVERYTHING
 from agentsync.ops import agents, running
 from agentsync.ops.identity import Identity
 from agentsync.ops.session import Session, open_place
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Held
     from agentsync.ops.running import Hold
     from agentsync.runtime import Runtime
-
-EVERYTHING = "**"
-"""What a freeze locks, in all worktrees."""
 
 
 def open_operator(runtime: Runtime, owns_signals: bool = False) -> Session:
@@ -37,7 +35,9 @@ def open_operator(runtime: Runtime, owns_signals: bool = False) -> Session:
 
 
 def freeze(session: Session, reason: str | None = None) -> Hold:
-    """Stop all edits by everybody, in all worktrees: whoever holds a lock on a file loses it, and is told.
+    """Stop all edits by everybody on this machine, in all worktrees: whoever holds a file here loses it, and is told.
+
+    Agents of other machines are not stopped, and keep their locks.
 
     Args:
         session: The operator's.

@@ -139,7 +139,8 @@ def remove(session: Session, backend: Backend | None = None) -> Standing:
             writes += [Drop(keys.machine(machine.id)) for machine in tx.state.machines()]
             writes += [Drop(key) for key in (keys.BOARD, keys.LINK)]
             tx.commit("remote", f"{session.me.id} shares nothing with other machines any more", writes)
-        session.store.files.remove_tree("remote.git")
+        for engine in ("remote.git", "remote.etcd"):
+            session.store.files.remove_tree(engine)
         for key in (keys.DUE, background.TROUBLE):
             session.store.files.unlink(key)
     return before

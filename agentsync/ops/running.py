@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from agentsync.core import keys, locks, queue
 from agentsync.core.changes import Drop, Put, Stamp, Write
+from agentsync.core.lease import is_guest
 from agentsync.core.locks import Blocked, Conflict, Granted, Request
 from agentsync.core.paths import overlap, reach_overlap, target_of
 from agentsync.core.records import Owner
@@ -187,6 +188,11 @@ def _seize(held: Hold) -> Hold:
         granted = tx.ask(lambda state, stamp: locks.decide(state, me, request, stamp))
         assert isinstance(granted, Granted), "a request by force is never refused"
         held.commit(tx, me, granted, ())
+    guests = [lock for lock in granted.taken_over if is_guest(lock)]
+    if guests:
+        from agentsync.ops import reach
+
+        reach.announce(session, guests)
     return held
 
 

@@ -52,6 +52,8 @@ class Survey(Struct, frozen=True, kw_only=True, gc=False):
     """What waits for whoever looks."""
     decisions: tuple[Decision, ...] = ()
     """Oldest first, superseded ones too."""
+    looked: datetime | None = None
+    """When this clone last looked at the board that it shares with other machines; None = it shares none."""
 
 
 def survey(session: Session, before: Survey | None = None) -> Survey:
@@ -66,7 +68,7 @@ def survey(session: Session, before: Survey | None = None) -> Survey:
         return Survey(now=session.runtime.now(), revision=0)
     revision = store.revision()  # first: whatever comes meanwhile will be looked at again
     state = store.state()
-    here = tuple(state.presences())
+    here = tuple(state.everybody())
     edits = {}
     for presence in here:
         agent_id = presence.agent.id
@@ -78,6 +80,7 @@ def survey(session: Session, before: Survey | None = None) -> Survey:
             edits[agent_id] = known
     mail = (state.mail(key) for key in state.message_keys()[-MAX_MESSAGES:])
     made = store.files.read(keys.FORMAT)
+    link = state.link()
     return Survey(
         now=state.now,
         board=made.data if made is not None else b"",
@@ -90,6 +93,7 @@ def survey(session: Session, before: Survey | None = None) -> Survey:
         messages=tuple(message for message in mail if message is not None),
         inbox=tuple(message for _, message in state.inbox(session.me.id)),
         decisions=tuple(state.decisions()),
+        looked=link[1] if link is not None else None,
     )
 
 

@@ -17,7 +17,7 @@ from agentsync.ops.replicate import Brought
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from agentsync.ops.exchange import Exchange
     from agentsync.ops.session import Session
@@ -81,18 +81,18 @@ def tell(session: Session, released: Sequence[Lock], backend: Backend | None = N
         AgentSyncError: As `sync`.
     """
     with exchange.opened(session, backend) as there:
+        there.forced = {keys.lock(lock): lock.token for lock in released if is_guest(lock)}
         there.recall(tuple(target_of(lock) for lock in released))
-        publish(there, [keys.lock(lock) for lock in released if is_guest(lock)])
+        publish(there)
 
 
 def publish(
-    there: Exchange, drops: Collection[str] = (), dry_run: bool = False, whole: Session | None = None
+    there: Exchange, dry_run: bool = False, whole: Session | None = None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Commit to the board what happened here, as often as it takes.
 
     Args:
         there: The board.
-        drops: Keys of others' locks that are to go.
         dry_run: Whether nothing is to change.
         whole: Whose tasks and words are to be told too, those of the board having been taken over; None = only locks.
 
@@ -101,7 +101,8 @@ def publish(
     """
     while True:
         more = replicate.changes(there, whole) if whole is not None else None
-        plan = there.plan(drops=[key for key in drops if key in there.shared.locks], more=more)
+        drops = [key for key, lock in there.shared.locks.items() if there.forced.get(key) == lock.token]
+        plan = there.plan(drops=drops, more=more)
         assert isinstance(plan, Plan), "nothing was asked for, so nothing can be in the way"
         put = tuple(sorted(key for key in plan.puts if key != shared.BOARD))
         if dry_run or not plan.worth:

@@ -1,4 +1,7 @@
-"""Running git for a shared board: nothing prompts, nothing takes longer than a limit, no variable leads elsewhere."""
+"""Running git for a shared board, and others who ask the network: nothing prompts, nothing takes longer than a limit.
+
+Of `Git` no variable leads elsewhere either.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING
 from agentsync.errors import AgentSyncError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 KEPT = re.compile(
     r"GIT_(SSH|SSH_COMMAND|SSL_.*|HTTP_.*|PROXY_.*|CONFIG_GLOBAL|CONFIG_SYSTEM|CONFIG_NOSYSTEM|EXEC_PATH)"
@@ -21,7 +24,7 @@ KEPT = re.compile(
 LENT = re.compile(r"(credential|http|url|ssh|protocol)\..*|core\.(sshcommand|gitproxy)")
 """Settings of the user's repository that say the same."""
 
-FORCED = {
+UNASKED = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_ASKPASS": "false",
     "SSH_ASKPASS": "false",
@@ -30,6 +33,7 @@ FORCED = {
     "LC_ALL": "C",
     "LANGUAGE": "",
 }
+"""What keeps git from asking a person, and its words those that we know."""
 
 SETTINGS = (
     *("credential.interactive=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0"),
@@ -44,6 +48,13 @@ SETTINGS = (
 
 SHOWN = 400
 """Characters of the remote's words that are repeated."""
+
+DENIED = re.compile(
+    r"permission denied|access denied|denied to|authentication failed|could not read (username|password)|"
+    r"invalid (username|credentials)|error: 40[13]|not authori[sz]ed|read.only|protected",
+    re.IGNORECASE,
+)
+"""Words of a remote that will not let us."""
 
 
 class EndedError(AgentSyncError):
@@ -62,13 +73,22 @@ class Git:
         self._remote = remote
         self._limit_s = limit_s
         outer = {name: value for name, value in env.items() if not name.startswith("GIT_") or KEPT.fullmatch(name)}
-        self._lent = {**outer, **FORCED}
+        self._lent = {**outer, **UNASKED}
         self._env = {**self._lent, "GIT_DIR": repository}
         self._address: tuple[str, str] | None = None
 
+    def ask(self, *words: str) -> bytes:
+        """Ask the user's repository; returns what git printed.
+
+        Raises:
+            EndedError: It said no, or took too long.
+            AgentSyncError: There is no git.
+        """
+        return self._run(words, self._lent, b"")
+
     def config(self) -> dict[str, list[str]]:
         """What the user's repository has configured, by lower-case name."""
-        listed = self._run(["config", "--local", "--includes", "--list", "-z"], self._lent, b"")
+        listed = self.ask("config", "--local", "--includes", "--list", "-z")
         found: dict[str, list[str]] = {}
         for entry in listed.decode("utf-8", "surrogateescape").split("\0"):
             name, _, value = entry.partition("\n")
@@ -101,38 +121,55 @@ class Git:
         return self._run([*settings, *words], self._env, stdin, cwd)
 
     def _run(self, words: Iterable[str], env: Mapping[str, str], stdin: bytes, cwd: str = "") -> bytes:
-        """Run git once, for so long at most; in the user's working tree, for a remote's address may be relative to it.
+        """Run git once; in the user's working tree, for a remote's address may be relative to it."""
+        return run(["git", *words], cwd=cwd or self._top, env=env, limit_s=self._limit_s, stdin=stdin)
 
-        Raises:
-            EndedError: It said no, or took too long and was killed with whatever it had started.
-            AgentSyncError: There is no git.
-        """
+
+def run(words: Sequence[str], *, cwd: str, env: Mapping[str, str], limit_s: float, stdin: bytes = b"") -> bytes:
+    """Run a program once, for so long at most, in a session of its own: it has no terminal to ask.
+
+    Args:
+        words: The program and its arguments.
+        cwd: Where.
+        env: The whole environment.
+        limit_s: Seconds after which it is killed with whatever it has started.
+        stdin: What it reads.
+
+    Returns:
+        What it printed.
+
+    Raises:
+        EndedError: It said no, or took too long.
+        AgentSyncError: There is no such program.
+    """
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise AgentSyncError(
+            f"{words[0]} cannot be started: {error}", f"install {words[0]}, or mend the PATH"
+        ) from None
+    except ValueError:
+        raise EndedError("a name that no program can be given") from None
+    with process:
         try:
-            process = subprocess.Popen(
-                ["git", *words],
-                cwd=cwd or self._top,
-                env=env,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except FileNotFoundError as error:
-            raise AgentSyncError(f"git cannot be started: {error}", "install git, or mend the PATH") from None
-        except ValueError:
-            raise EndedError("a name that no program can be given") from None
-        with process:
-            try:
-                out, complaint = process.communicate(stdin, timeout=self._limit_s)
-            except subprocess.TimeoutExpired:
-                raise EndedError(f"no answer in {self._limit_s:g} s") from None
-            finally:
-                if process.returncode is None:  # also when we are interrupted
-                    _kill(process)
-        if process.returncode != 0:
-            said = (complaint + b"\n" + out).decode("utf-8", "replace").strip().removeprefix("fatal: ")
-            raise EndedError(said or f"exit code {process.returncode}")
-        return out
+            out, complaint = process.communicate(stdin, timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise EndedError(f"no answer in {limit_s:g} s") from None
+        finally:
+            if process.returncode is None:  # also when we are interrupted
+                _kill(process)
+    if process.returncode != 0:
+        said = (complaint + b"\n" + out).decode("utf-8", "replace").strip().removeprefix("fatal: ")
+        raise EndedError(said or f"exit code {process.returncode}")
+    return out
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

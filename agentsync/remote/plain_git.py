@@ -19,7 +19,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from agentsync.remote.backend import LIMIT_S, Done, Lost, Rejected, Snapshot, Unreachable
-from agentsync.remote.command import SHOWN, EndedError, Git
+from agentsync.remote.command import DENIED, SHOWN, EndedError, Git
 from agentsync.store.files import MAX_RECORD
 
 if TYPE_CHECKING:
@@ -47,12 +47,6 @@ _BROKEN = re.compile(r"bad object|bad tree|missing|unable to read|corrupt|is emp
 
 _LISTED = re.compile(r"\d+ (\w+) (\w+)\t([^\0]+)\0")
 """Kind, object and path of each line of `ls-tree`."""
-
-_DENIED = re.compile(
-    r"permission denied|access denied|denied to|authentication failed|could not read (username|password)|"
-    r"invalid (username|credentials)|403|401|not authori[sz]ed|read.only|protected",
-    re.IGNORECASE,
-)
 
 
 class PlainGit:
@@ -87,7 +81,7 @@ class PlainGit:
                 return self._fetched(known, wanted)
             except EndedError as error:
                 if is_last or not _BROKEN.search(error.said):
-                    return Rejected(error.said) if _DENIED.search(error.said) else Unreachable(error.said)
+                    return Rejected(error.said) if DENIED.search(error.said) else Unreachable(error.said)
             self._begin_anew()
         raise AssertionError("the last time returns")
 
@@ -147,7 +141,7 @@ class PlainGit:
             said = error.said
             refused = re.search(r"^!\t.*\t\[(remote )?rejected\] \((.*)\)", said, re.MULTILINE)
             if refused is None:
-                return Rejected(said) if _DENIED.search(said) else Unreachable(said)
+                return Rejected(said) if DENIED.search(said) else Unreachable(said)
             if _LOST.search(refused[2]):
                 return Lost()
             words = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]

@@ -38,6 +38,11 @@ def named(name: str, agent_id: str, limit: int = 64) -> str:
     return agent_id if name == agent_id else f"{escape(name, limit)} ({agent_id})"
 
 
+def abroad(host: str, machine: str | None) -> str:
+    """` on laptop`, behind the name of an agent of another machine; nothing behind that of one of here."""
+    return f" on {escape(host or machine, 32)}" if machine else ""
+
+
 def shorten(line: str, limit: int) -> str:
     """An escaped line, cut to `limit` characters."""
     return line if len(line) <= limit else line[: limit - 1] + "…"

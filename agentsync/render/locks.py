@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agentsync.render.frame import escape, framed, named, quoted, shorten_path
+from agentsync.core.lease import is_guest
+from agentsync.render.frame import abroad, escape, framed, named, quoted, shorten_path
 from agentsync.render.table import STATES, paint
 from agentsync.render.times import ago, clock, span
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Held
     from agentsync.core.locks import Blocked, Verdict
     from agentsync.core.paths import Target
+    from agentsync.core.records import Lock
     from agentsync.ops.commands import Damage
     from agentsync.ops.locks import Story
 
@@ -32,8 +34,22 @@ _SHOWN = 2
 
 
 def who(held: Held) -> str:
-    """`alice (claude-3fa9c1d2)`."""
-    return f"{escape(held.lock.holder_name, 64)} ({held.lock.holder})"
+    """`alice (claude-3fa9c1d2)`; of an agent of another machine, where that is, too."""
+    return f"{escape(held.lock.holder_name, 64)} ({held.lock.holder}){machine(held)}"
+
+
+def machine(held: Held) -> str:
+    """` on laptop` for a lock of an agent of another machine; nothing for others."""
+    if not is_guest(held.lock):
+        return ""
+    return abroad(held.holder.agent.host if held.holder else "", held.lock.machine)
+
+
+def reach(lock: Lock) -> str:
+    """Where a lock binds beyond its own working tree; nothing when it does not."""
+    if lock.machine is not None:
+        return "all machines"
+    return "everywhere" if lock.everywhere else ""
 
 
 def facts(blocked: Blocked, now: datetime) -> list[str]:
@@ -166,8 +182,8 @@ def row(held: Held, now: datetime, colour: bool = False) -> list[str]:
     """Cells for a table: path, holder, what it is, since, until, reason."""
     lock = held.lock
     kind = [word for word, there in ((lock.mode, lock.mode == "shared"), ("auto", lock.auto)) if there]
-    if lock.everywhere:
-        kind.append("everywhere")
+    if beyond := reach(lock):
+        kind.append(beyond)
     elif lock.worktree:
         kind.append(f"in {escape(lock.worktree, 40)}")
     if not held.live:
@@ -177,7 +193,7 @@ def row(held: Held, now: datetime, colour: bool = False) -> list[str]:
         kind.append(paint(free, STATES["stale"]) if colour else free)
     until = f"until {clock(held.until, now)}"
     reason = escape(lock.reason or "", 80)
-    holder = named(lock.holder_name, lock.holder)
+    holder = named(lock.holder_name, lock.holder) + machine(held)
     return [shorten_path(lock.path, 60), holder, ", ".join(kind), ago(lock.acquired_at, now), until, reason]
 
 
@@ -189,7 +205,7 @@ def sentence(blocked: Blocked, now: datetime) -> str:
     lock = held.lock
     by = "" if lock.path == blocked.target.path else f" (as {shorten_path(lock.path)})"
     reason = f": {escape(lock.reason, 240)}" if lock.reason else ""
-    name = f"{escape(lock.holder_name, 64)} ({lock.holder}{life}, until {clock(held.until, now)})"
+    name = f"{escape(lock.holder_name, 64)} ({lock.holder}{life}, until {clock(held.until, now)}){machine(held)}"
     return f"{shorten_path(blocked.target.path)} is held by {name}{by}{reason}"
 
 
@@ -237,11 +253,10 @@ def story(told: Story, now: datetime) -> list[str]:
 
 def _details(held: Held, now: datetime) -> list[str]:
     lock = held.lock
+    bound = reach(lock) or (f"in worktree {escape(lock.worktree, 64)}" if lock.worktree else "")
     lines = [
         f"since {clock(lock.acquired_at, now)} ({ago(lock.acquired_at, now)}), until {clock(held.until, now)}",
         f"{lock.mode}, {'by an edit' if lock.auto else 'by hand'}, token {escape(lock.token, 64)}"
-        + (
-            ", everywhere" if lock.everywhere else f", in worktree {escape(lock.worktree, 64)}" if lock.worktree else ""
-        ),
+        + (f", {bound}" if bound else ""),
     ]
     return [f"reason: {escape(lock.reason, 240)}", *lines] if lock.reason else lines

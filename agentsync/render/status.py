@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from agentsync.render import locks, tasks
 from agentsync.render.feed import decision
-from agentsync.render.frame import escape, framed, neutral, shorten, shorten_path
+from agentsync.render.frame import abroad, escape, framed, neutral, shorten, shorten_path
 from agentsync.render.table import aligned, cut, paint, state
 from agentsync.render.times import ago
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from agentsync.core.lease import Presence
+    from agentsync.ops.remote import Standing
     from agentsync.ops.status import Overview
 
 STATUSES = ("active", "idle", "stale", "offline", "dead")
@@ -169,8 +170,13 @@ def _by_name(presence: Presence) -> list[tuple[int, str]]:
 
 
 def agents(board: Overview, now: datetime) -> list[str]:
-    """Who is here, one line each, aligned."""
-    return aligned([_agent_row(p, board.you.presence.agent.id, now) for p in board.agents], indent="")
+    """Who is here, one line each, aligned; and how old the view of other machines is."""
+    lines = aligned([_agent_row(p, board.you.presence.agent.id, now) for p in board.agents], indent="")
+    return [*lines, *([_seen(board.remote, now)] if board.remote is not None else [])]
+
+
+def _seen(shared: Standing, now: datetime) -> str:
+    return f"other machines as seen {ago(shared.seen, now)}: agent-sync sync looks again"
 
 
 def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
@@ -187,7 +193,7 @@ def compact(board: Overview, now: datetime, limit: int = MAX_COMPACT) -> str:
         reason = f": {escape(held.lock.reason, 80)}" if held.lock.reason else ""
         entries.append(f"- lock {shorten_path(held.lock.path, 80)} by {holder}{free}{reason}")
     if board.remote is not None:
-        entries.append(f"- other machines as seen {ago(board.remote.seen, now)}: agent-sync sync looks again")
+        entries.append(f"- {_seen(board.remote, now)}")
     entries += [f"- decision {decision(one, now, 120)}" for one in board.decisions[: -MAX_DECISIONS - 1 : -1]]
     entries += [f"- {board.waiting} in line: agent-sync queue"] if board.waiting else []
     if board.overlaps:
@@ -239,7 +245,7 @@ def _agent_row(presence: Presence, me: str, now: datetime, colour: bool = False)
     agent = presence.agent
     where = escape(agent.worktree or "", 40)
     branch = escape(agent.branch or "", 40)
-    host = f"on {escape(agent.host or agent.machine, 32)}" if agent.machine else ""
+    host = abroad(agent.host, agent.machine).strip()
     return [
         escape(agent.name, 32) + (" (you)" if agent.id == me else ""),
         agent.id if agent.id != agent.name else "",
@@ -254,7 +260,8 @@ def _agent_row(presence: Presence, me: str, now: datetime, colour: bool = False)
 def _who(presence: Presence) -> str:
     agent = presence.agent
     role = f", {escape(agent.role, 40)}" if agent.role else ""
-    return f"{escape(agent.name, 64)} ({agent.id}, {escape(agent.client, 16)}{role})"
+    where = abroad(agent.host, agent.machine)
+    return f"{escape(agent.name, 64)} ({agent.id}, {escape(agent.client, 16)}{role}){where}"
 
 
 def _count(number: int, noun: str) -> str:

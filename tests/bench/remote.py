@@ -1,13 +1,14 @@
 """What a lock for all machines costs, and how often clones get in each other's way: `python tests/bench/remote.py`.
 
 A `git push` of one commit to the same bare repository, by path, is 1.00: the cheapest remote there is. Over a network
-both sides grow by the same round trips.
+both sides grow by the same round trips. Where an etcd is installed, one on this disk is measured beside it.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from measure import compare, options, playground, show
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from etcd_server import Server
 from msgspec.structs import replace
 from world import git, make_repo
 
@@ -29,6 +31,7 @@ from agentsync.core import shared
 from agentsync.core.locks import Granted
 from agentsync.ops import exchange, locks, remote, sync
 from agentsync.ops.session import Session, open_session
+from agentsync.remote.etcd import Etcd
 from agentsync.remote.plain_git import PlainGit
 from agentsync.runtime import Runtime
 from agentsync.store import codec
@@ -143,34 +146,38 @@ class Tally:
 
 
 class Pushes:
-    """Counts the pushes of this process."""
+    """Counts what this process pushes, or asks an etcd to commit."""
 
     def __init__(self) -> None:
         self.count = 0
-        push = PlainGit._push
 
-        def counted(engine: PlainGit, version: str, expected: str) -> object:
-            self.count += 1
-            return push(engine, version, expected)
+        def counted(swap: Callable[..., object]) -> Callable[..., object]:
+            def counts(*words: object) -> object:
+                self.count += 1
+                return swap(*words)
 
-        PlainGit._push = counted  # type: ignore[assignment,method-assign]
+            return counts
+
+        PlainGit._push = counted(PlainGit._push)  # type: ignore[method-assign]
+        Etcd._committed = counted(Etcd._committed)  # type: ignore[method-assign]
 
 
 PUSHES = Pushes()
 
 
-def team(root: Path, name: str, clones: int, python: str) -> list[Clone]:
+def team(root: Path, name: str, clones: int, python: str, server: Server | None) -> list[Clone]:
     """Clones at a board of their own."""
-    hub = hub_at(root / f"hub-{name}-{clones}.git")
-    players = [Clone(root / f"{name}-{clones}-{n}", hub, python) for n in range(clones)]
+    name = f"{name}-{'git' if server is None else 'etcd'}-{clones}"
+    hub = hub_at(root / f"hub-{name}.git")
+    players = [Clone(root / f"{name}-{n}", hub, python) for n in range(clones)]
     for player in players:
-        remote.add(player.session(), "origin")
+        remote.add(player.session(), "origin" if server is None else server.address(name))
     return players
 
 
-def race(root: Path, clones: int, rounds: int, same: bool, python: str) -> None:
+def race(root: Path, clones: int, rounds: int, same: bool, python: str, server: Server | None = None) -> None:
     """Everybody at once, again and again."""
-    players, tally = team(root, f"race-{same}", clones, python), Tally()
+    players, tally = team(root, f"race-{same}", clones, python, server), Tally()
     for turn in range(rounds):
         paths = ["same" if same else f"own-{number}-{turn}" for number in range(clones)]
         tally.work([partial(tally.lock, player, path) for player, path in zip(players, paths, strict=True)])
@@ -180,9 +187,9 @@ def race(root: Path, clones: int, rounds: int, same: bool, python: str) -> None:
     print(f"  {clones} clones at once, {what:<13} {tally}")
 
 
-def calm(root: Path, clones: int, seconds: float, python: str) -> None:
+def calm(root: Path, clones: int, seconds: float, python: str, server: Server | None = None) -> None:
     """Everybody locks and releases a path of their own, one and a half seconds after the last time in the mean."""
-    players, tally = team(root, "calm", clones, python), Tally()
+    players, tally = team(root, "calm", clones, python, server), Tally()
 
     def works(player: Clone, number: int) -> None:
         chance, end = random.Random(number), time.monotonic() + seconds
@@ -212,12 +219,26 @@ def main() -> None:
             f"the same in a repository of {FILES} files": (large.lock, None),
             f"the same on a board of {RECORDS} records": (full.lock, None),
         }
+        server = Server(root).start() if shutil.which("etcd") else None
+        if server is not None:
+            beside = Clone(root / "beside", hub_at(root / "beside.git"), told.python)
+            remote.add(beside.session(), server.address("alone"))
+            cases["lock --remote in etcd, the command"] = (lambda: beside.command("--remote"), None)
+            cases["lock --remote in etcd, in a process that runs"] = (beside.lock, 1.0)
+            crowded = Clone(root / "crowded", hub_at(root / "crowded.git"), told.python)
+            remote.add(crowded.session(), server.address("crowded"))
+            fill(crowded)
+            cases[f"the same in etcd on a board of {RECORDS} records"] = (crowded.lock, None)
         show("Locks for all machines", FLOOR, compare(small.push, cases, told.rounds))
-        print("\nRaces: one push a lock is the least")
-        for clones in (4, 8):
-            for same in (True, False):
-                race(root, clones, told.rounds, same, told.python)
-            calm(root, clones, told.rounds, told.python)
+        for engine, where in (("git", None), ("etcd", server)):
+            if engine == "git" or where is not None:
+                print(f"\nRaces, in {engine}: one push a lock is the least")
+                for clones in (4, 8):
+                    for same in (True, False):
+                        race(root, clones, told.rounds, same, told.python, where)
+                    calm(root, clones, told.rounds, told.python, where)
+        if server is not None:
+            server.kill()
 
 
 if __name__ == "__main__":

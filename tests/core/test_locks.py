@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any, Literal
 
 import pytest
+from core.boards import lock
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from world import NOON
@@ -447,6 +448,19 @@ def test_releasing_is_all_or_nothing(alice: Player, bob: Player) -> None:
     assert isinstance(decision, Conflict)
     assert [(b.target.path, b.held.lock.holder) for b in decision.blocked] == [("src/a.py", "alice")]
     assert len(bob.board.records) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "holder", "meets"),
+    [("**", "operator", False), ("**", "alice", True), ("src/a.py", "operator", True), ("src/**", "operator", True)],
+)
+def test_only_a_freeze_and_what_other_machines_hold_leave_each_other_alone(
+    path: str, holder: str, *, meets: bool
+) -> None:
+    mine = lock(path, holder, everywhere=True)
+    theirs = lock("src/a.py", "bob.m1", everywhere=True, machine="m1")
+    assert locks.conflicting(mine, theirs) is locks.conflicting(theirs, mine) is meets
+    assert locks.conflicting(mine, lock("src/a.py", "bob", everywhere=True))
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -139,6 +139,7 @@ ELSEWHERE = {
     "import": "killed at every call in tests/ops/test_transfer.py, and run again",
     "git-hook": "below",
     "remote": "in tests/remote/test_kills.py, which has something to share with",
+    "provision": "programs that are not ours, then `remote`; tests/ops/test_provision.py ends it after each step",
     "sync": "in tests/remote/test_kills.py",
     "hotspots": "reads, unless it changes a setting, below",
     "report": "only reads the board, and replaces its page in one step",

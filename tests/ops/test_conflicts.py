@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
 import pytest
-from repos import Committer, Shop
+from repos import Committer, Shop, picture
 from world import World, git
 
 from agentsync.ops import status
@@ -92,18 +91,6 @@ def test_locks_there_on_what_changed_here_are_told(alice: Committer, bob: Commit
     locked = [(one["path"], one["lock"]["path"]) for one in found["locked"]]  # type: ignore[attr-defined]
     assert sorted(locked) == [("other.py", "other.*"), ("src/app.py", "src/")]
     assert "src/app.py, changed here, is locked there by Bob (bob)" in alice.does("conflicts").out
-
-
-def picture(folder: Path) -> dict[str, tuple[str, int]]:
-    """Content and times of all files. Git gives an object a new time when it would have written it again."""
-    return {
-        str(path): (
-            hashlib.sha256(path.read_bytes()).hexdigest(),
-            0 if "objects" in path.parts else path.stat().st_mtime_ns,
-        )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "coordination" not in path.parts
-    }
 
 
 def test_nothing_is_left_behind(shop: Shop, alice: Committer, bob: Committer, tmp_path: Path) -> None:

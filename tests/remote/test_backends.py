@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import etcd_server
 import pytest
 from remote.memory import Hub, Memory
 from world import git, make_repo
 
 from agentsync.core.shared import Wanted
 from agentsync.remote.backend import Backend, Done, Lost, Snapshot
+from agentsync.remote.etcd import Etcd
 from agentsync.remote.plain_git import PlainGit
 from agentsync.store.files import Files
 
@@ -41,7 +44,19 @@ def by_git(tmp_path: Path) -> Connect:
     return connect
 
 
-ENGINES = (in_memory, by_git)
+def by_etcd(tmp_path: Path) -> Connect:
+    address = etcd_server.shared().address(f"board-{os.urandom(8).hex()}")
+    clones = iter(range(99))
+
+    def connect() -> Backend:
+        state = tmp_path / f"state-{next(clones)}"
+        (state / "tmp").mkdir(parents=True)
+        return Etcd(Files(str(state), "t"), address, "refs/agentsync/state", env={})
+
+    return connect
+
+
+ENGINES = (in_memory, by_git, by_etcd)
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__)
@@ -113,6 +128,22 @@ def test_a_version_that_was_seen_is_recalled_without_asking(connect: Connect) ->
     swapped(other, seen(other), a=b"2")
     assert one.recall(version) == Snapshot(version=version, files={"a": b"1"})
     assert one.recall("0" * 40) is None
+
+
+def test_versions_before_the_last_one_are_recalled_too(connect: Connect) -> None:
+    one, other = connect(), connect()
+    first = swapped(one, seen(one), a=b"1", b=b"1")
+    swapped(other, seen(other), a=b"2", b=None)
+    second = seen(one, first).version
+    swapped(other, seen(other), squash=True, c=b"3")
+    third = seen(one, second)
+    swapped(one, third, c=b"4")
+    assert one.recall(first) == Snapshot(version=first, files={"a": b"1", "b": b"1"})
+    assert second is not None
+    assert one.recall(second) == Snapshot(version=second, files={"a": b"2"})
+    assert one.recall(third.version or "", Wanted(lambda path: path == "c")) == Snapshot(
+        version=third.version, files={"c": b"3"}
+    )
 
 
 @pytest.mark.parametrize("folders", [None, ("deep/down/", "gone/")])

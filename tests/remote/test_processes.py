@@ -210,7 +210,7 @@ def test_the_commands_from_end_to_end(tmp_path: Path) -> None:
     assert "agent-0" in out
     assert '"kind": "remote"' in typed(west, "remote", "status", "--json")[1]
     assert typed(east, "unlock", "src/app.py")[0] == 0
-    assert "src/app.py" in typed(west, "sync")[1]
+    assert "gone: lock on src/app.py" in typed(west, "sync")[1]
     assert "nothing new" in typed(west, "sync")[1]
     assert typed(west, "remote", "remove")[0] == 0
     assert not (west / ".claude/coordination/remote.git").exists()
