@@ -34,6 +34,7 @@ from agentsync.core.records import KINDS, Record
 from agentsync.errors import DamagedRecordError, NewerRecordError
 from agentsync.ops import (
     agents,
+    background,
     care,
     commands,
     decisions,
@@ -242,6 +243,7 @@ def _share(world: World, ada: Player, player: Callable[..., Player]) -> None:
     assert isinstance(gil.locks("assets/logo.svg", remote=True, reason="a new colour"), Granted)
     remote.add(ada.session, str(hub))
     assert isinstance(ada.locks("assets/icons/", remote=True), Granted)
+    background.note(ada.session, f"{hub} could not be reached: no answer in 20 s")
 
 
 def _run_commands(world: World, ada: Player, bob: Player) -> None:

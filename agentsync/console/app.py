@@ -10,13 +10,14 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from textual.app import SystemCommand
 
 from agentsync.console import views
 from agentsync.console.deeds import KEYS, Deeds
 from agentsync.console.live import KEPT, Live
 from agentsync.console.moves import Moves
-from agentsync.console.table import Choice, cells, chosen
+from agentsync.console.table import Choice, chosen
 from agentsync.console.views import VIEWS
 from agentsync.errors import AgentSyncError
 from agentsync.ops.operator import open_operator
@@ -143,7 +144,7 @@ class Console(Deeds, Moves):
         shown: list[Line] = []
         if self.choice.filter:
             shown += [("mark", f" {escape(self.choice.filter, 30)} "), ("dim", " Esc shows all  ")]
-        room = self.size.width - len(" q quit ") - sum(cells(text) for _, text in shown)
+        room = self.size.width - len(" q quit ") - sum(cell_len(text) for _, text in shown)
         for key, title in keys:
             room -= len(f" {key} {title} ")
             if room >= 0:

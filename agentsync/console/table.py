@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
+from rich.cells import cell_len
+
 from agentsync.render.frame import escape
 from agentsync.render.times import span
 
@@ -129,7 +131,8 @@ def widths(view: View, rows: Sequence[Row], now: datetime, room: int) -> list[in
     """
     sample = rows[:: max(len(rows) // SAMPLE, 1)]
     wanted = [
-        max([len(column.title) + 1, *(cells(column.text(row.item, now)) for row in sample)]) for column in view.columns
+        max([len(column.title) + 1, *(cell_len(column.text(row.item, now)) for row in sample)])
+        for column in view.columns
     ]
     least = [min(column.width, want) for column, want in zip(view.columns, wanted, strict=True)]
     shown = [True] * len(least)
@@ -151,15 +154,6 @@ def widths(view: View, rows: Sequence[Row], now: datetime, room: int) -> list[in
     for i in growing[-1:]:
         found[i] += max(left, 0)
     return found
-
-
-def cells(text: str) -> int:
-    """How wide a text is on a screen."""
-    if text.isascii():
-        return len(text)
-    from unicodedata import combining, east_asian_width
-
-    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 # ---------------------------------------------------------------- what cells are made of

@@ -82,11 +82,15 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
     names = names_for(there, state)
     arrived: list[Message] = []
     decided: list[Decision] = []
+    ids = {record.origin: record.id for record in _words(state) if record.origin}
     for key in sorted(_unknown(copies, base, state, names)):
-        found = _arrive(session, names, copies.messages.get(key) or copies.decisions[key], dry_run)
+        found = copies.messages.get(key) or copies.decisions[key]
+        if not dry_run:
+            found = _arrive(session, names, found, ids)
+            ids[found.origin or ""] = found.id
         if isinstance(found, Message):
             arrived.append(found)
-        elif found is not None:
+        else:
             decided.append(found)
     if dry_run:
         changed = _merge_tasks(state, copies, base, names, there)
@@ -210,25 +214,29 @@ def _words(state: State) -> list[Message | Decision]:
 
 
 def _unknown(copies: Copies, base: Copies, state: State, names: Names) -> Iterable[str]:
-    """Keys of messages and decisions that have not come here yet."""
+    """Keys of messages and decisions that are for here, and have not come yet."""
     here = {replicas.place_of(replicas.name_of(record, names.me)) for record in _words(state)}
     known = here | base.messages.keys() | base.decisions.keys()
-    for key in (*copies.decisions, *copies.messages):
-        if key not in known and replicas.machine_of(key) != names.me:
+    yield from (key for key in copies.decisions if key not in known and replicas.machine_of(key) != names.me)
+    for key, message in copies.messages.items():
+        is_ours = message.to == ALL or any(names.is_ours(reader.agent) for reader in message.readers)
+        if is_ours and key not in known and replicas.machine_of(key) != names.me:
             yield key
 
 
-def _arrive(session: Session, names: Names, there: Message | Decision, dry_run: bool) -> Message | Decision | None:
-    """One message or decision comes, as if its author had written it here."""
-    if dry_run:
-        return there
+def _arrive(session: Session, names: Names, there: Message | Decision, ids: Mapping[str, str]) -> Message | Decision:
+    """One message or decision comes, as if its author had written it here.
+
+    Args:
+        session: Whose.
+        names: What is called how.
+        there: As on the board; it is not here yet, and nobody else of this clone brings it.
+        ids: Ids here of what came before, by origin.
+    """
     author = there.sender if isinstance(there, Message) else there.by
+    writes: Sequence[Write]
     with session.store.transaction(author, session.timeout) as tx:
         state = tx.state
-        ids = {record.origin: record.id for record in _words(state) if record.origin}
-        if there.id in ids:
-            return None
-        writes: Sequence[Write]
         if isinstance(there, Message):
             message = replicas.message_here(there, ids, names, tx.stamp.revision, state.now)
             message, writes = _posted(message, state, names)
@@ -266,8 +274,10 @@ def _whom(agent_id: str, state: State) -> str | None:
     if state.presence(agent_id) is not None:
         return agent_id
     past = state.past_agent(agent_id)
-    heir = agents.named(agent_id, state.presences(), past)
-    return heir.agent.id if heir is not None else agent_id if past is not None else None
+    if past is None:
+        return None
+    heir = (p.agent.id for p in state.presences() if agents.same_client(past, p.agent))
+    return next(heir, agent_id)
 
 
 # ---------------------------------------------------------------- tasks

@@ -5,6 +5,7 @@ The gate is compared with a shell that does nothing, what needs Python with a Py
 
 from __future__ import annotations
 
+import subprocess
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,6 +125,30 @@ def crowded(root: Path, python: str, rounds: int) -> None:
         )
 
 
+def shared(root: Path, python: str, rounds: int) -> None:
+    """The same questions where other machines share the board: 1.00 = where none do."""
+    hub = root / "hub.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(hub)], check=True)
+    runs: list[dict[str, Command]] = []
+    for is_shared in (False, True):
+        repo = Repository(root / f"shared-{is_shared}", python)
+        subprocess.run(["git", "init", "-q", str(repo.root)], check=True)
+        repo.start()
+        repo.command("bob", "register", "--name", "bob")
+        repo.hook("pre-tool-use", repo.payload("PreToolUse", "src/app.py"))()
+        if is_shared:
+            repo.command("bob", "remote", "add", str(hub))
+        runs.append(
+            {
+                "own lock": repo.ask("pre-tool-use", repo.payload("PreToolUse", "src/app.py")),
+                "after an edit": repo.ask("post-tool-use", repo.payload("PostToolUse", "src/app.py")),
+                "prompt, nothing new": repo.ask("user-prompt-submit", repo.payload("UserPromptSubmit", None)),
+            }
+        )
+    for name, before in runs[0].items():
+        show(f"{name}: with other machines", "without", compare(before, {"with": (runs[1][name], 1.1)}, rounds))
+
+
 def main() -> None:
     """Print the tables."""
     told = options(60, __doc__)
@@ -132,6 +157,7 @@ def main() -> None:
         among_others(root, told.python, told.rounds)
         judged(root, told.python, max(told.rounds // 2, 5))
         crowded(root, told.python, max(told.rounds // 4, 5))
+        shared(root, told.python, told.rounds)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentsync.console import detail
-from agentsync.console.table import Choice, cells, chosen, widths
+from agentsync.console.table import Choice, chosen, widths
 from agentsync.console.views import AGENTS, FEED, LOCKS, MAIL, TASKS, VIEWS, headline, is_frozen
 from agentsync.core.visible import is_visible
 from agentsync.ops import decisions, mail
@@ -164,12 +164,3 @@ def test_columns_never_need_more_room_than_there_is(room: int, names: list[str])
     taken = sum(width + 1 for width in found if width) - 1
     assert taken <= max(room, len(found) * 5)
     assert all(width >= 0 for width in found)
-
-
-@given(st.text(max_size=30))
-def test_a_text_is_as_wide_as_the_screen_says(text: str) -> None:
-    cell_len = pytest.importorskip("rich.cells").cell_len
-    from agentsync.render.frame import escape
-
-    shown = escape(text)
-    assert abs(cells(shown) - cell_len(shown)) <= len(shown) - sum(char.isascii() for char in shown)

@@ -16,7 +16,8 @@ from remote.memory import FileHub
 from rounds import LONG
 
 from agentsync.core.lease import is_guest
-from agentsync.ops import remote
+from agentsync.core.progress import Says
+from agentsync.ops import decisions, mail, remote, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,3 +134,52 @@ def test_who_is_killed_leaves_what_the_next_sync_mends(act: Callable[[Scene], No
         assert {"src/", "@db"} <= scene.on_board()
     if act is rewound:
         assert {"his.py", "hers.py"} <= set(scene.cluster.board())
+
+
+class Words(Scene):
+    """The same with tasks, mail and decisions on both sides that the other has not heard of."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        super().__init__(tmp_path)
+        alice, bob = self.alice.session, self.bob.session
+        self.task = tasks.create(alice, Says(title="Login form"))
+        for agent in (self.alice, self.bob, self.alice):
+            agent.syncs()
+        tasks.claim(bob, self.task.id)
+        tasks.edit(alice, self.task.id, Says(priority=7))
+        tasks.create(bob, Says(title="Logo"))
+        tasks.create(alice, Says(title="Footer"))
+        for session, to in ((bob, "alice"), (alice, "bob")):
+            mail.send(session, to, f"to {to}")
+            mail.send(session, "all", f"to all, but {to} first")
+            decisions.decide(session, f"told {to}")
+        self.bob.syncs()
+
+
+def test_no_word_is_lost_or_doubled_by_a_kill(tmp_path: Path) -> None:
+    scene = Words(tmp_path)
+    start, bobs, kept = Snapshot(scene.east.state), Snapshot(scene.west.state), tmp_path / "kept"
+    shutil.copy(scene.board, kept)
+    for call in range(1, 2000):
+        start.restore()
+        bobs.restore()
+        shutil.copy(kept, scene.board)
+        killed = kill_before(call, lambda: sync(scene), only_changing=not LONG)
+        scene.alice.beats()
+        for agent in (scene.alice, scene.bob, scene.alice):
+            agent.syncs()
+        for agent, other in ((scene.alice, "alice"), (scene.bob, "bob")):
+            state = agent.session.store.state()
+            said = sorted(message.body for message in state.messages())
+            assert said == ["to alice", "to all, but alice first", "to all, but bob first", "to bob"], call
+            waiting = [message.body for _, message in state.inbox(agent.id) if message.sender != "agent-sync"]
+            assert sorted(waiting) == sorted([f"to {other}", f"to all, but {other} first"]), f"killed before {call}"
+            assert sorted(one.text for one in state.decisions()) == ["told alice", "told bob"]
+            found = {task.title: task for task in state.tasks()}
+            assert found.keys() == {"Login form", "Logo", "Footer"}
+            assert (found["Login form"].owner_name, found["Login form"].priority) == ("bob", 7)
+        check_store(scene.east.state)
+        check_replay(scene.east.state)
+        if not killed:
+            break
+    assert call > 30

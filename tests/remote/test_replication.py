@@ -315,6 +315,32 @@ def test_what_is_between_two_here_stays_here(cluster: Cluster, pair: tuple[Agent
     assert not any(b"a secret" in data for data in cluster.files().values())
 
 
+def test_mail_to_one_machine_is_no_other_ones_business(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    carol = cluster.machine("north").agent("carol")
+    mail.send(alice.session, "bob", "hello")
+    meet(alice, bob, carol)
+    assert told(bob) == ["hello"]
+    assert carol.session.store.state().messages() == []
+
+
+def test_mail_to_a_session_that_was_cleared_reaches_the_one_that_follows(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, _ = pair
+    west = cluster.machines["west"]
+    west.machine.start(4242)
+    first = west.client("11111111-1111-4222-8333-0123456789ab", pid=4242)
+    first.registers()
+    meet(cluster.machines["west"].agent("bob"), alice)
+    mail.send(alice.session, f"{first.id}.{west.name}", "hello")
+    first.ends(continues=True)
+    second = west.client("22222222-1111-4222-8333-0123456789cd", pid=4242)
+    second.registers()
+    meet(alice, west.agent("bob"))
+    assert [message.body for _, message in second.session.store.state().inbox(second.id)] == ["hello"]
+
+
 def test_mail_that_was_cleared_away_does_not_come_again(
     cluster: Cluster, pair: tuple[Agent, Agent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
