@@ -165,7 +165,7 @@ def test_whatever_happens_one_machine_holds_a_path_and_mail_comes_once(tmp_path:
 def test_a_crowd_excludes_each_other_and_everybody_gets_on(tmp_path: Path) -> None:
     count = 16 * TIMES
     run = Run(Crowd(tmp_path, count), parts=1, load=LOADS["always"], latency=LAN)
-    run.go(seconds=10, cpu_s=60)
+    run.go(seconds=10, cpu_s=20)
     assert run.tally.granted
     run.settle()
 
