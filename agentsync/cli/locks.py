@@ -121,7 +121,7 @@ def _next_step(conflict: Conflict, paths: list[str]) -> str:
     if not conflict.blocked:
         return f"join it: agent-sync lock --wait {path}"
     if any(is_guest(blocked.held.lock) for blocked in conflict.blocked):
-        return f"it is held on another machine; agent-sync sync looks again, agent-sync explain {path} tells more"
+        return f"on another machine: agent-sync sync looks again, agent-sync lock --remote --wait {path} waits for it"
     return f"wait for it: agent-sync lock --wait {path}; agent-sync explain {path} tells more"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentsync.core import keys, lease, locks
+from agentsync.core import keys, lease, locks, turns
 from agentsync.core.paths import is_valid_id
 from agentsync.core.policy import MAX_MINUTES
 from agentsync.core.records import Board, Lock, Machine, Present
@@ -74,6 +74,7 @@ def plan(
         store=old.store if old else store,
         serial=old.serial + 1 if old else 1,
         squashed=old.squashed if old else 0,
+        turns=turns.following(old.turns if old else (), known.me),
         created_at=old.created_at if old else known.now,
     )
     squash = board.serial - board.squashed > SQUASH_EVERY

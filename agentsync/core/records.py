@@ -253,8 +253,8 @@ class Link(Record, tag="link", frozen=True, kw_only=True, gc=False):
     """What this clone is called there: random, made with this record."""
     version: str | None = None
     """Of the board that was seen last: a commit. The file's mtime says when."""
-    ours: bool = False
-    """This clone made that version, so perhaps nobody else is at work, and it need not be looked at before the next."""
+    crowded_at: Time | None = None
+    """When another clone was last found to commit at the same time as this one; so turns are taken for a while."""
     merged: str | None = None
     """The version whose tasks and words were taken over: what differs from it here happened here."""
     created_at: Time
@@ -269,6 +269,8 @@ class Board(Record, tag="board", frozen=True, kw_only=True, gc=False):
     """Grows with every commit, and over any that the writer has seen."""
     squashed: int = 0
     """Serial of the commit up to which the history was folded."""
+    turns: tuple[Id, ...] = ()
+    """The machines that made the last commits, newest first."""
     created_at: Time
 
 

@@ -6,6 +6,7 @@ what is to be done is the difference between the board and the state. FORMAT.md,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from agentsync.core.records import Agent, Board, Lock, Machine
 from agentsync.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from agentsync.core.lease import Held, Presence
@@ -147,9 +148,26 @@ def is_sound_path(path: str, scope: Scope) -> bool:
     return True
 
 
-def near(targets: Sequence[Target]) -> Callable[[str], bool]:
+class Wanted(Struct, frozen=True, gc=False):
+    """Which keys of a board are of interest."""
+
+    matters: Callable[[str], bool]
+    files: frozenset[str] = frozenset()
+    folders: tuple[str, ...] | None = None
+    """What matters is one of `files`, or in one of these, each with its slash; None = it may be anywhere."""
+
+
+LOCKS = Wanted(
+    lambda key: key == BOARD or key.startswith(("machines/", "locks/")),
+    frozenset({BOARD}),
+    ("machines/", "locks/", "locks/globs/", "locks/shared/"),
+)
+"""All locks, and nothing else that a board may have."""
+
+
+def near(targets: Sequence[Target]) -> Wanted:
     """Which keys of the board matter for locks on some targets: told by their names, for there may be many."""
-    exact: set[str] = set()
+    exact = {BOARD}
     wide = []
     for target in targets:
         if target.scope in ("dir", "glob"):
@@ -161,13 +179,12 @@ def near(targets: Sequence[Target]) -> Callable[[str], bool]:
 
     def matters(key: str) -> bool:
         if not key.startswith("locks/"):
-            return True
-        if key.rpartition("/")[2].startswith(("~", "@~")):
-            return True  # a hash: only the record tells
-        in_drawer = key.startswith(("locks/globs/", "locks/shared/"))
-        return key in exact or any(keys.overlaps(key, target) for target in (targets if in_drawer else wide))
+            return key == BOARD or key.startswith("machines/")
+        asked = targets if key.startswith(("locks/globs/", "locks/shared/")) else wide
+        is_hash = key.rpartition("/")[2].startswith(("~", "@~"))  # only the record tells
+        return key in exact or (bool(asked) and (is_hash or any(keys.overlaps(key, target) for target in asked)))
 
-    return matters
+    return Wanted(matters, frozenset(exact), None if wide else ("machines/", "locks/globs/", "locks/shared/"))
 
 
 def meets(lock: Lock, others: Iterable[Lock]) -> bool:

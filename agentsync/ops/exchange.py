@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agentsync.core import incoming, keys, outgoing, replicas, shared
+from agentsync.core import incoming, keys, outgoing, replicas, shared, turns
 from agentsync.core.changes import Put
 from agentsync.core.incoming import Came
 from agentsync.core.outgoing import Plan
@@ -39,10 +39,14 @@ PATIENCE_S = 60.0
 BATCH = 500
 """Writes of one event: what comes from a board may be many times that."""
 
-PAUSES = 3
-"""The first pause after a lost race is at most so many times as long as the push took; it doubles each time."""
+CROWDED = 40
+"""Slots for which turns are taken after another clone was found to commit at the same time."""
 
-MAX_PAUSE_S = 3.0
+LOOKS = 1
+"""A slot is so many times as long as the last look at the board took. The next one also pushes, but it looks again as
+soon as the one before has: with twice as long, four clones at once get a quarter fewer locks (`tests/sim/scale.py`)."""
+
+MAX_SLOT_S = 3.0
 
 
 class UnreachableError(GaveUpError):
@@ -69,11 +73,16 @@ class Exchange:
         """The board has lost history, and what is missing has not been put back yet."""
         self.shared = Shared()
         self.files: dict[str, bytes] = {}
-        """All that is on the board, as it was at the last look."""
+        """What is on the board, as it was at the last look."""
+        self.is_whole = False
+        """Whether looks are at everything, not only at locks and machines."""
         self.is_fresh = False
         """Whether the board was looked at since this began, not only remembered."""
-        self._tries = 0
-        self._push_s = 0.0
+        self._yielded: str | None = None
+        """The version at which others could go first."""
+        self._lot: tuple[int, float] | None = None
+        """The serial that was seen when this began to wait, and a number drawn then."""
+        self._look_s = 0.0
         self._deadline = time.monotonic() + PATIENCE_S
 
     @property
@@ -84,16 +93,18 @@ class Exchange:
     # ------------------------------------------------------------ looking
     def recalled(self, version: str) -> dict[str, bytes] | None:
         """The tasks and words of a version that was seen before; None when nobody remembers."""
-        found = self._backend.recall(version, lambda key: key.startswith(replicas.FOLDERS))
+        wanted = shared.Wanted(lambda key: key.startswith(replicas.FOLDERS), folders=replicas.FOLDERS)
+        found = self._backend.recall(version, wanted)
         return found.files if found is not None else None
 
     def recall(self, targets: tuple[Target, ...]) -> None:
-        """Begin with the board as we left it; with a look at it when others have been there, and may be again.
+        """Begin with the board as we left it; with a look at it when others have been there lately.
 
         Args:
             targets: What it is about: of a large board nothing else is read.
         """
-        version = self.link.version if self.link.ours else None
+        board = self._session.store.state().board()
+        version = self.link.version if board and turns.is_alone(board.turns, self.link.machine) else None
         found = self._backend.recall(version, shared.near(targets)) if version else None
         if found is None:
             self.look()
@@ -112,11 +123,15 @@ class Exchange:
             RejectedError: The remote does not let us.
             UnusableError: What is there is no board, another one, or of a newer version.
         """
-        snapshot = self._backend.read(self.link.version)
+        started = time.monotonic()
+        snapshot = self._backend.read(self.link.version, None if self.is_whole else shared.LOCKS)
+        self._look_s = time.monotonic() - started
         if not isinstance(snapshot, Snapshot):
             raise failure(snapshot, self.link)
         there = decoded(snapshot.files)
         session = self._session
+        if self.is_fresh and snapshot.version != self._version:  # it was another one a moment ago
+            self.link = replace(self.link, crowded_at=session.runtime.now())
         known_board = session.store.state().board() if self.link.version else None
         self._check(snapshot, there, known_board)
         folded = there.board is not None and known_board is not None and there.board.squashed >= known_board.serial
@@ -148,7 +163,7 @@ class Exchange:
 
     def _check(self, snapshot: Snapshot, there: Shared, known: Board | None) -> None:
         what = f"what is at {self.link.ref} of {self.link.remote}"
-        if snapshot.files and there.board is None:
+        if snapshot.version is not None and there.board is None:
             raise UnusableError(
                 f"{what} is no board of agent-sync", "name another ref: agent-sync remote add --ref REF"
             )
@@ -176,11 +191,11 @@ class Exchange:
             rewound=self.is_rewound,
         )
 
-    def _seen(self, state: State, version: str | None, board: Board | None, ours: bool = False) -> list[Put]:
+    def _seen(self, state: State, version: str | None, board: Board | None) -> list[Put]:
         """The writes that remember which version was seen. One that was rewound is remembered when it is mended."""
         if self.is_rewound:
             return []
-        return self._linked(replace(self.link, version=version, ours=ours), state, board)
+        return self._linked(replace(self.link, version=version), state, board)
 
     def merged(self, state: State) -> list[Put]:
         """The writes that remember that the tasks and words of this version were taken over."""
@@ -188,7 +203,7 @@ class Exchange:
 
     def _linked(self, link: Link, state: State, board: Board | None) -> list[Put]:
         writes = []
-        if (link.version, link.merged) != (self.link.version, self.link.merged):
+        if link != self.link:
             self.link = link
             writes.append(Put(keys.LINK, self.link))
         if board is not None and state.board() != board:
@@ -219,13 +234,18 @@ class Exchange:
         return found
 
     def commit(self, plan: Plan, about: str) -> Done | Lost | Rejected | Unreachable:
-        """Push a plan. What the board then is, is remembered by `remember`."""
+        """Push a plan when it is our turn. What the board then is, is remembered by `remember`.
+
+        Returns:
+            After a lost race, or a while in which others could go first: look again.
+
+        Raises:
+            GaveUpError: It has gone on for too long.
+        """
         changes = {key: codec.encode(record) for key, record in plan.puts.items()} | dict.fromkeys(plan.drops)
-        started = time.monotonic()
-        outcome = self._backend.swap(self._version, changes, about, plan.squash)
-        self._push_s = time.monotonic() - started
+        outcome = self._swap(changes, about, plan.squash)
         if plan.squash and isinstance(outcome, Rejected):  # a remote that takes no new history keeps the old one
-            outcome = self._backend.swap(self._version, changes, about)
+            outcome = self._swap(changes, about)
         if isinstance(outcome, Done):
             self._version, self.is_rewound = outcome.version, False
             self.shared = replace(self.shared, board=plan.board)
@@ -238,11 +258,35 @@ class Exchange:
             return Done(self._version or "")
         following = codec.encode(replace(board, serial=board.serial + 1))
         changes = {shared.BOARD: following, **dict.fromkeys(keys_of_mine)}
-        return self._backend.swap(self._version, changes, f"{self.link.machine} leaves")
+        return self._swap(changes, f"{self.link.machine} leaves")
+
+    def _swap(
+        self, changes: Mapping[str, bytes | None], about: str, squash: bool = False
+    ) -> Done | Lost | Rejected | Unreachable:
+        if time.monotonic() > self._deadline:
+            raise GaveUpError(f"others were faster for {PATIENCE_S:g} s", "try again")
+        if self._yielded != self._version and (slot := self._slot()):
+            self._yielded = self._version  # nobody is waited for twice: who did not come is not there
+            time.sleep(slot * min(MAX_SLOT_S, LOOKS * self._look_s))
+            return Lost()
+        return self._backend.swap(self._version, changes, about, squash)
+
+    def _slot(self) -> int:
+        """How many others go first; none unless one was found to commit at the same time, not long ago."""
+        at, board, now = self.link.crowded_at, self.shared.board, self._session.runtime.now()
+        if at is None or board is None or abs((now - at).total_seconds()) > CROWDED * LOOKS * self._look_s:
+            return 0
+        if self._lot is None:
+            import random  # 5 ms, and crowds are rare
+
+            self._lot = (board.serial, random.random())  # noqa: S311 # no secret
+        since, chance = self._lot
+        machines = len(self.shared.machines)
+        return turns.slot(board.turns, self.link.machine, machines, board.serial - since, chance)
 
     def remember(self, state: State) -> list[Put]:
         """The writes that say that the board now is as we made it."""
-        return self._seen(state, self._version, self.shared.board, ours=True)
+        return self._seen(state, self._version, self.shared.board)
 
     def note(self, is_whole: bool = False) -> None:
         """`remember`, in a transaction of its own.
@@ -255,19 +299,6 @@ class Exchange:
             writes = [*self.remember(tx.state), *(self.merged(tx.state) if is_whole else ())]
             tx.commit("sync", "the shared board knows what happened here", writes)
             session.store.files.touch(keys.LINK)
-
-    def pause(self) -> None:
-        """After a lost race: wait for a random while, and no longer than anybody should.
-
-        Raises:
-            GaveUpError: It has gone on for too long.
-        """
-        import random  # 5 ms, and races are rare
-
-        if time.monotonic() > self._deadline:
-            raise GaveUpError(f"others were faster for {PATIENCE_S:g} s", "try again")
-        time.sleep(random.uniform(0, min(MAX_PAUSE_S, PAUSES * self._push_s * 2**self._tries)))  # noqa: S311 # no secret
-        self._tries += 1
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from agentsync.ops import agents
 from agentsync.ops.session import resolve_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from agentsync.core.changes import Write
     from agentsync.core.lease import Held
@@ -63,7 +63,8 @@ def lock(
         everywhere: Whether it binds in all worktrees.
         remote: Whether it binds on all machines that share a board (`remote add`); the answer then waits for the
             network. The team's configuration may want that without being asked.
-        wait: Seconds to stand in line for it; `waiting.FOREVER`; None = be refused at once.
+        wait: Seconds to stand in line for it; `waiting.FOREVER`; None = be refused at once. On other machines there is
+            no line: they are asked now and then whether it is free.
         priority: Points in line; each counts like having come a minute earlier.
 
     Returns:
@@ -97,7 +98,7 @@ def lock(
         all_worktrees=config.worktrees == "deny",
     )
     if remote and wait is not None:
-        raise UsageError("nobody stands in line on other machines", "leave out --wait, and try again later")
+        return reach.take_in_turn(session, request, wait, priority)
     if wait is not None:
         return take_in_turn(session, request, wait, priority)
     decision = reach.take(session, request) if remote else take(session, request)
@@ -132,12 +133,18 @@ def take_in(session: Session, tx: Transaction, request: Request) -> Granted | Co
     return decision
 
 
-def take_in_turn(session: Session, request: Request, seconds: float, priority: int = 0) -> Granted | Conflict:
+def take_in_turn(
+    session: Session,
+    request: Request,
+    seconds: float,
+    priority: int = 0,
+    meanwhile: Callable[[], object] | None = None,
+) -> Granted | Conflict:
     """The same, standing in line for it: see `waiting.wait`."""
     from agentsync.core import queue
     from agentsync.ops import waiting
 
-    outcome = waiting.wait(session, in_turn(request, priority), seconds)
+    outcome = waiting.wait(session, in_turn(request, priority), seconds, meanwhile)
     if isinstance(outcome, Granted):
         return outcome
     state = session.store.state()

@@ -6,6 +6,7 @@ has agreed, the record says so (`machine`), and the caller is answered. What the
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from agentsync.core.locks import Conflict, Granted, Request
 from agentsync.core.paths import Target, looks_like_glob, overlap, target_of
 from agentsync.core.records import Lock
 from agentsync.core.tasks import Refused, name
-from agentsync.errors import AgentSyncError, GaveUpError, UsageError
+from agentsync.errors import AgentSyncError, GaveUpError, GuardTimeoutError, UsageError
 from agentsync.ops import agents, exchange, locks, sync
 from agentsync.remote.backend import Done, Lost
 
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from agentsync.ops.session import Session
     from agentsync.remote.backend import Backend
     from agentsync.store.state import State
+
+
+LOOK_S = 1.0
+"""Seconds between the first looks at the board of somebody who waits; each time twice as many."""
+
+MAX_LOOK_S = 15.0
 
 
 class Claim(Struct, frozen=True, gc=False):
@@ -74,13 +81,16 @@ def everywhere(targets: Sequence[Target]) -> tuple[Target, ...]:
     return tuple(target if target.scope == "resource" else replace(target, everywhere=True) for target in targets)
 
 
-def take(session: Session, request: Request, backend: Backend | None = None) -> Granted | Conflict:
+def take(
+    session: Session, request: Request, backend: Backend | None = None, claim: Claim | None = None
+) -> Granted | Conflict:
     """Lock for all machines: all targets, or none.
 
     Args:
         session: Whose.
         request: Its targets bind in all worktrees.
         backend: The engine; None = the remote that was added.
+        claim: The first step, if it is done; it is undone when the board refuses.
 
     Raises:
         UnreachableError: The remote did not answer, and the team's configuration wants no lock then.
@@ -88,7 +98,6 @@ def take(session: Session, request: Request, backend: Backend | None = None) -> 
         GaveUpError: Others were faster for a minute, or somebody here released the lock meanwhile.
     """
     with exchange.opened(session, backend) as there:
-        claim: Claim | None = None
         try:
             there.recall(request.targets)
             while True:
@@ -114,11 +123,74 @@ def take(session: Session, request: Request, backend: Backend | None = None) -> 
             raise
 
 
+def take_in_turn(
+    session: Session, request: Request, seconds: float, priority: int = 0, backend: Backend | None = None
+) -> Granted | Conflict:
+    """The same, standing in line here, and looking at the board while a guest is in the way.
+
+    Nobody stands in line on other machines: who asks first when it is free gets it.
+
+    Args:
+        session: Whose.
+        request: As for `take`.
+        seconds: How long to wait, but for a question to the remote that is under way then.
+        priority: Points in the line here.
+        backend: The engine; None = the remote that was added.
+
+    Raises:
+        AgentSyncError: As `take`; but while it waits, a remote that cannot be reached is asked again later.
+    """
+    end = time.monotonic() + seconds
+    claim: Claim | None = None
+    while True:
+        decision = take(session, request, backend, claim)
+        left = end - time.monotonic()
+        if isinstance(decision, Granted) or left <= 0:
+            return decision
+        before = _held(session.store.state(), session.me.id, request)
+        looks = _Looks(session, request, backend)
+        decision = locks.take_in_turn(session, request, left, priority, looks)
+        if isinstance(decision, Conflict):
+            return decision
+        claim = Claim(decision, before)
+
+
+class _Looks:
+    """Looks at the board, ever more seldom, while a guest is in the way."""
+
+    def __init__(self, session: Session, request: Request, backend: Backend | None) -> None:
+        self._session = session
+        self._request = request
+        self._backend = backend
+        self._pause_s = LOOK_S
+        self._due = time.monotonic() + LOOK_S
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._due or not self._is_guest_there():
+            return
+        try:
+            with exchange.opened(self._session, self._backend) as there:
+                there.look()
+        except (exchange.UnreachableError, GuardTimeoutError):
+            pass  # what is known of it may lapse meanwhile; the next look comes
+        self._pause_s = min(2 * self._pause_s, MAX_LOOK_S)
+        self._due = time.monotonic() + self._pause_s
+
+    def _is_guest_there(self) -> bool:
+        state = self._session.store.state()
+        return any(is_guest(held.lock) for target in self._request.targets for held in state.touching(target))
+
+
+def _held(state: State, agent_id: str, request: Request) -> tuple[Lock, ...]:
+    """What somebody holds of what is wanted."""
+    found = [held.lock for target in request.targets for held in state.at(target)]
+    return tuple(lock for lock in found if lock.holder == agent_id)
+
+
 def _claim(session: Session, request: Request, earlier: Claim | None) -> tuple[Claim | None, Conflict | None]:
     """Take the locks here."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        found = tx.ask(lambda state, _: [held.lock for target in request.targets for held in state.at(target)])
-        before = tuple(lock for lock in found if lock.holder == session.me.id)
+        before = tx.ask(lambda state, _: _held(state, session.me.id, request))
         decision = locks.take_in(session, tx, request)
     if isinstance(decision, Conflict):
         return earlier, decision
@@ -135,7 +207,6 @@ def _ask(session: Session, there: Exchange, claim: Claim) -> Granted | None:
     while True:
         plan = there.plan(wanted=wanted)
         if isinstance(plan, Lock):
-            there.pause()
             there.look()
             return None
         if not plan.worth:
@@ -145,7 +216,6 @@ def _ask(session: Session, there: Exchange, claim: Claim) -> Granted | None:
             case Done():
                 return _confirm(session, there, claim, wanted, plan.granted)
             case Lost():
-                there.pause()
                 came = there.look(quiet=frozenset(keys.lock(lock) for lock in mine))
             case _:
                 raise exchange.failure(outcome, there.link)

@@ -157,5 +157,4 @@ def _leave(there: Exchange) -> None:
             return
         if not isinstance(outcome, Lost):
             raise exchange.failure(outcome, there.link)
-        there.pause()
         there.look()

@@ -61,6 +61,7 @@ def sync(
     with exchange.opened(session, backend, patience_s) as there:
         if not dry_run:
             background.put_off(session)
+        there.is_whole = True
         came = there.look(dry_run=dry_run)
         rewound = there.is_rewound
         brought = replicate.take_over(there, session, dry_run=dry_run)
@@ -111,7 +112,6 @@ def publish(
                 there.note(is_whole=whole is not None)
                 return put, plan.drops
             case Lost():
-                there.pause()
                 there.look()
                 if whole is not None:
                     replicate.take_over(there, whole)

@@ -70,13 +70,14 @@ class GaveUp(Struct, frozen=True, gc=False):
     """Not empty: waiting would have closed this circle, so it never began."""
 
 
-def wait(session: Session, want: Want[T], seconds: float) -> T | GaveUp:
+def wait(session: Session, want: Want[T], seconds: float, meanwhile: Callable[[], object] | None = None) -> T | GaveUp:
     """Take something as soon as it is one's turn.
 
     Args:
         session: Whose.
         want: What.
         seconds: How long to wait; 0 = only try, `FOREVER`.
+        meanwhile: Called before each look, about every second.
 
     Raises:
         GaveUpError: The place in line was lost: the session has ended, or the state was deleted.
@@ -92,6 +93,8 @@ def wait(session: Session, want: Want[T], seconds: float) -> T | GaveUp:
         with Follower(session.store.files, place.revision) as follower:
             while (left := min(place.left(), end - time.monotonic())) > 0:
                 follower.moved(min(left, LOOK_S))
+                if meanwhile is not None:
+                    meanwhile()
                 outcome = place.look()
                 if outcome is not None:
                     return outcome

@@ -7,13 +7,14 @@ every engine must pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from agentsync.core.shared import Wanted
 
 LIMIT_S = 20.0
 """Seconds that one question to a remote may take."""
@@ -52,18 +53,15 @@ class Unreachable(Struct, frozen=True, gc=False):
     reason: str
 
 
-Wanted = Callable[[str], bool]
-"""Whether a path is of interest."""
-
-
 class Backend(Protocol):
     """An engine. No method waits for a person, or longer than its time limit; none raises for what the remote does."""
 
-    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+    def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         """The newest version.
 
         Args:
             known: The version that was seen last; None = none.
+            wanted: Which paths are of interest; the snapshot has no others. None = all.
         """
         ...
 

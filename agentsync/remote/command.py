@@ -35,15 +35,6 @@ UNASKED = {
 }
 """What keeps git from asking a person, and its words those that we know."""
 
-FORCED = {
-    **UNASKED,
-    **{
-        f"GIT_{who}_{what}": word
-        for who in ("AUTHOR", "COMMITTER")
-        for what, word in (("NAME", "agent-sync"), ("EMAIL", "agent-sync@localhost"))
-    },
-}
-
 SETTINGS = (
     *("credential.interactive=false", "core.hooksPath=/dev/null", "core.fsmonitor=false", "gc.auto=0"),
     *("maintenance.auto=false", "push.followTags=false", "push.gpgSign=false", "push.recurseSubmodules=no"),
@@ -82,7 +73,7 @@ class Git:
         self._remote = remote
         self._limit_s = limit_s
         outer = {name: value for name, value in env.items() if not name.startswith("GIT_") or KEPT.fullmatch(name)}
-        self._lent = {**outer, **FORCED}
+        self._lent = {**outer, **UNASKED}
         self._env = {**self._lent, "GIT_DIR": repository}
         self._address: tuple[str, str] | None = None
 

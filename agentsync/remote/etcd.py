@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agentsync.remote import gateway, seen
 from agentsync.remote.backend import LIMIT_S, Done, Lost, Rejected, Snapshot, Unreachable
@@ -31,7 +32,7 @@ from agentsync.remote.seen import Seen
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from agentsync.remote.backend import Wanted
+    from agentsync.core.shared import Wanted
     from agentsync.store.files import Files
 
 PART = 1 << 20
@@ -95,12 +96,13 @@ class Etcd:
         self._seen: Seen | None = None
 
     # ------------------------------------------------------------ the three questions
-    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+    def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
         """See `Backend.read`."""
         try:
-            return self._read(known)
+            found = self._read(known)
         except NoAnswerError as error:
             return error.outcome
+        return replace(found, files=_of_interest(found.files, wanted))
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         """See `Backend.recall`."""
@@ -108,8 +110,7 @@ class Etcd:
         files = last.at(version) if last is not None else None
         if files is None:
             return None
-        kept = {path: data for path, data in files.items() if wanted is None or wanted(path)}
-        return Snapshot(version=version, files=kept)
+        return Snapshot(version=version, files=_of_interest(files, wanted))
 
     def swap(
         self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
@@ -259,3 +260,7 @@ def _replayed(head: str, way: Mapping[str, _Entry], last: Seen | None) -> Seen |
     for version in order:
         seen.change(files, way[version].files)
     return seen.replaced(last, head, files)
+
+
+def _of_interest(files: dict[str, bytes], wanted: Wanted | None) -> dict[str, bytes]:
+    return {path: data for path, data in files.items() if wanted is None or wanted.matters(path)}

@@ -7,14 +7,17 @@ both sides grow by the same round trips. Where an etcd is installed, one on this
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from measure import compare, options, playground, show
 
@@ -33,12 +36,10 @@ from agentsync.remote.plain_git import PlainGit
 from agentsync.runtime import Runtime
 from agentsync.store import codec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 FLOOR = "git push of one commit"
 RECORDS = 10_000
 FILES = 20_000
+CALM_S = 1.5
 
 
 class Clone:
@@ -98,61 +99,107 @@ def fill(clone: Clone) -> None:
     sync.sync(session)
 
 
-def race(root: Path, clones: int, rounds: int, same: bool, python: str, server: Server | None = None) -> None:
-    """Everybody at once, again and again; what it took."""
-    name = f"{'git' if server is None else 'etcd'}-{clones}-{same}"
-    hub = hub_at(root / f"hub-{name}.git")
-    players = [Clone(root / f"race-{name}-{n}", hub, python) for n in range(clones)]
-    for player in players:
-        remote.add(player.session(), "origin" if server is None else server.address(name))
-    granted = refused = failed = pushes = 0
-    waits = []
-    for turn in range(rounds):
-        reader, writer = os.pipe()
+class Tally:
+    """What came of the locks that several processes asked for: each reports by a line in a pipe."""
+
+    def __init__(self) -> None:
+        self._reader, self.writer = os.pipe()
+        self.outcomes: Counter[str] = Counter()
+        self.pushes = 0
+        self.waits: list[float] = []
+
+    def work(self, works: Sequence[Callable[[], None]]) -> None:
+        """Run them at the same time, each in a process of its own, and read what they report."""
         pids = []
-        for number, player in enumerate(players):
-            pid = os.fork()
-            if pid == 0:
-                _run(player, "same" if same else f"own-{number}-{turn}", writer)
+        for work in works:
+            if (pid := os.fork()) == 0:
+                try:
+                    work()
+                finally:
+                    os._exit(0)
             pids.append(pid)
         for pid in pids:
             os.waitpid(pid, 0)
-        for line in os.read(reader, 1 << 16).decode().splitlines():
-            outcome, tries, took = line.split()
-            granted, refused = granted + (outcome == "granted"), refused + (outcome == "refused")
-            failed += outcome == "failed"
-            pushes += int(tries)
-            waits += [float(took)] if outcome == "granted" else []
-        os.close(reader)
-        os.close(writer)
+        os.write(self.writer, b"\n")  # so that there is something to read
+        for line in os.read(self._reader, 1 << 16).decode().splitlines():
+            if line:
+                outcome, pushes, took = line.split()
+                self.outcomes[outcome] += 1
+                self.pushes += int(pushes)
+                self.waits += [float(took)] if outcome == "granted" else []
+
+    def lock(self, player: Clone, path: str) -> None:
+        """Ask for a lock, and report what came of it, the number of pushes, and the time."""
+        pushes, started, outcome = PUSHES.count, time.perf_counter(), "failed"
+        try:
+            outcome = "granted" if isinstance(locks.lock(player.session(), [path], remote=True), Granted) else "refused"
+        finally:
+            took = time.perf_counter() - started
+            os.write(self.writer, f"{outcome} {PUSHES.count - pushes} {took}\n".encode())
+
+    def __str__(self) -> str:
+        granted = self.outcomes["granted"]
+        counts = ", ".join(f"{self.outcomes[what]} {what}" for what in ("granted", "refused", "failed"))
+        waits = sorted(self.waits)
+        times = f"median {statistics.median(waits) * 1e3:.0f} ms, longest {waits[-1] * 1e3:.0f}"
+        return f"{counts}; {self.pushes / granted:.2f} pushes a lock; {times}"
+
+
+class Pushes:
+    """Counts what this process pushes, or asks an etcd to commit."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+        def counted(swap: Callable[..., object]) -> Callable[..., object]:
+            def counts(*words: object) -> object:
+                self.count += 1
+                return swap(*words)
+
+            return counts
+
+        PlainGit._push = counted(PlainGit._push)  # type: ignore[method-assign]
+        Etcd._committed = counted(Etcd._committed)  # type: ignore[method-assign]
+
+
+PUSHES = Pushes()
+
+
+def team(root: Path, name: str, clones: int, python: str, server: Server | None) -> list[Clone]:
+    """Clones at a board of their own."""
+    name = f"{name}-{'git' if server is None else 'etcd'}-{clones}"
+    hub = hub_at(root / f"hub-{name}.git")
+    players = [Clone(root / f"{name}-{n}", hub, python) for n in range(clones)]
+    for player in players:
+        remote.add(player.session(), "origin" if server is None else server.address(name))
+    return players
+
+
+def race(root: Path, clones: int, rounds: int, same: bool, python: str, server: Server | None = None) -> None:
+    """Everybody at once, again and again."""
+    players, tally = team(root, f"race-{same}", clones, python, server), Tally()
+    for turn in range(rounds):
+        paths = ["same" if same else f"own-{number}-{turn}" for number in range(clones)]
+        tally.work([partial(tally.lock, player, path) for player, path in zip(players, paths, strict=True)])
         for player in players:
             locks.unlock(player.session(), [], everything=True)
     what = "the same path" if same else "a path each"
-    print(
-        f"  {clones} clones, {what:<14} {rounds} rounds: {granted} granted, {refused} refused, {failed} failed; "
-        f"{pushes / granted:.2f} swaps a lock; median {statistics.median(waits) * 1e3:.0f} ms"
-    )
+    print(f"  {clones} clones at once, {what:<13} {tally}")
 
 
-def _run(player: Clone, path: str, writer: int) -> None:
-    tries = 0
+def calm(root: Path, clones: int, seconds: float, python: str, server: Server | None = None) -> None:
+    """Everybody locks and releases a path of their own, one and a half seconds after the last time in the mean."""
+    players, tally = team(root, "calm", clones, python, server), Tally()
 
-    def counted(swap: Callable[..., object]) -> Callable[..., object]:
-        def counts(*words: object) -> object:
-            nonlocal tries
-            tries += 1
-            return swap(*words)
+    def works(player: Clone, number: int) -> None:
+        chance, end = random.Random(number), time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(chance.uniform(0, 2 * CALM_S))
+            tally.lock(player, f"own-{number}")
+            locks.unlock(player.session(), [], everything=True)
 
-        return counts
-
-    PlainGit._push = counted(PlainGit._push)  # type: ignore[method-assign]
-    Etcd._committed = counted(Etcd._committed)  # type: ignore[method-assign]
-    started, outcome = time.perf_counter(), "failed"
-    try:
-        outcome = "granted" if isinstance(locks.lock(player.session(), [path], remote=True), Granted) else "refused"
-    finally:
-        os.write(writer, f"{outcome} {tries} {time.perf_counter() - started}\n".encode())
-        os._exit(0)
+    tally.work([partial(works, player, number) for number, player in enumerate(players)])
+    print(f"  {clones} clones, one lock in {CALM_S:g} s   {tally}")
 
 
 def main() -> None:
@@ -185,10 +232,11 @@ def main() -> None:
         show("Locks for all machines", FLOOR, compare(small.push, cases, told.rounds))
         for engine, where in (("git", None), ("etcd", server)):
             if engine == "git" or where is not None:
-                print(f"\nRaces, in {engine}")
+                print(f"\nRaces, in {engine}: one push a lock is the least")
                 for clones in (4, 8):
                     for same in (True, False):
                         race(root, clones, told.rounds, same, told.python, where)
+                    calm(root, clones, told.rounds, told.python, where)
         if server is not None:
             server.kill()
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import time
 from typing import TYPE_CHECKING
 
 from agentsync.remote.backend import Done, Lost, Rejected, Snapshot, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from agentsync.remote.backend import Wanted
+    from agentsync.core.shared import Wanted
 
 
 class Hub:
@@ -31,6 +32,10 @@ class Hub:
         self.versions[version] = (parent, files)
         self.current = version
         return version
+
+    def files(self, version: str, wanted: Wanted | None = None) -> dict[str, bytes]:
+        """What whoever reads a version gets."""
+        return {key: data for key, data in self.versions[version][1].items() if wanted is None or wanted.matters(key)}
 
     def follows(self, version: str | None, known: str | None) -> bool:
         while version is not None and version != known:
@@ -64,30 +69,38 @@ class Memory:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.is_cut = False
-        self.swaps = 0
+        self.swaps = self.reads = 0
+        self.before_swap: list[Callable[[], object] | None] = []
+        """What others do just before the next swaps."""
+        self.before_read: list[Callable[[], object] | None] = []
+        self.look_s = 0.0
         self.loses_answer = False
         """The next swap happens, and the answer does not come back."""
 
-    def read(self, known: str | None) -> Snapshot | Rejected | Unreachable:
+    def read(self, known: str | None, wanted: Wanted | None = None) -> Snapshot | Rejected | Unreachable:
+        self.reads += 1
+        if self.before_read and (others := self.before_read.pop(0)) is not None:
+            others()
+        time.sleep(self.look_s)
         if self.is_cut:
             return Unreachable("the line is cut")
         self.hub.load()
         version = self.hub.current
-        files = dict(self.hub.versions[version][1]) if version else {}
+        files = self.hub.files(version, wanted) if version else {}
         return Snapshot(version=version, files=files, follows=known is None or self.hub.follows(version, known))
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         self.hub.load()
-        found = self.hub.versions.get(version)
-        if found is None:
+        if version not in self.hub.versions:
             return None
-        files = {path: data for path, data in found[1].items() if wanted is None or wanted(path)}
-        return Snapshot(version=version, files=files)
+        return Snapshot(version=version, files=self.hub.files(version, wanted))
 
     def swap(
         self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
     ) -> Done | Lost | Rejected | Unreachable:
         self.swaps += 1
+        if self.before_swap and (others := self.before_swap.pop(0)) is not None:
+            others()
         self.hub.load()
         if self.is_cut:
             return Unreachable("the line is cut")

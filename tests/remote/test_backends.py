@@ -11,6 +11,7 @@ import pytest
 from remote.memory import Hub, Memory
 from world import git, make_repo
 
+from agentsync.core.shared import Wanted
 from agentsync.remote.backend import Backend, Done, Lost, Snapshot
 from agentsync.remote.etcd import Etcd
 from agentsync.remote.plain_git import PlainGit
@@ -140,18 +141,20 @@ def test_versions_before_the_last_one_are_recalled_too(connect: Connect) -> None
     assert one.recall(first) == Snapshot(version=first, files={"a": b"1", "b": b"1"})
     assert second is not None
     assert one.recall(second) == Snapshot(version=second, files={"a": b"2"})
-    assert one.recall(third.version or "", lambda path: path == "c") == Snapshot(
+    assert one.recall(third.version or "", Wanted(lambda path: path == "c")) == Snapshot(
         version=third.version, files={"c": b"3"}
     )
 
 
-def test_of_a_version_only_what_is_wanted_is_read(connect: Connect) -> None:
+@pytest.mark.parametrize("folders", [None, ("deep/down/", "gone/")])
+def test_of_a_version_only_what_is_wanted_is_read(connect: Connect, folders: tuple[str, ...] | None) -> None:
     one = connect()
-    version = swapped(one, seen(one), a=b"1", locks__b=b"2", locks__c=b"3")
-    found = one.recall(version, lambda path: path in ("a", "locks/c", "d"))
-    assert found == Snapshot(version=version, files={"a": b"1", "locks/c": b"3"})
-    swapped(one, found, a=b"4")
-    assert seen(connect()).files == {"a": b"4", "locks/b": b"2", "locks/c": b"3"}
+    version = swapped(one, seen(one), a=b"1", locks__b=b"2", locks__c=b"3", deep__down__d=b"4", deep__down__e=b"5")
+    asked = {"a", "locks/c", "d", "deep/down/d", "nowhere/x"}
+    found = one.recall(version, Wanted(asked.__contains__, frozenset(asked), folders))
+    assert found == Snapshot(version=version, files={"a": b"1", "locks/c": b"3", "deep/down/d": b"4"})
+    swapped(one, found, a=b"6", locks__c=None)
+    assert seen(connect()).files == {"a": b"6", "locks/b": b"2", "deep/down/d": b"4", "deep/down/e": b"5"}
 
 
 def test_what_grows_follows_and_what_begins_anew_does_not(connect: Connect) -> None:

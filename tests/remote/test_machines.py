@@ -8,6 +8,7 @@ import pytest
 from invariants import check_store
 from remote.cluster import Agent, Cluster
 
+from agentsync.core import turns
 from agentsync.core.locks import Conflict
 from agentsync.errors import UnusableError, UsageError
 from agentsync.ops import agents, exchange, remote, sync
@@ -74,10 +75,12 @@ def test_a_board_that_is_remembered_is_read_where_it_matters(
 ) -> None:
     alice, bob = pair
     assert alice.takes(first, shared=shared, ttl_minutes=5)
-    bob.takes("elsewhere")  # his is the last commit, so his next one begins without a look
+    for _ in range(turns.FEW):
+        bob.takes("elsewhere")  # his are the last commits, so his next one begins without a look
+        bob.unlocks("elsewhere")
     cluster.advance(minutes=6)
     assert bob.takes(second), "hers has lapsed, and must not stay beside his"
-    assert cluster.board().keys() == {"elsewhere", second}
+    assert cluster.board().keys() == {second}
 
 
 def test_all_targets_or_none(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
@@ -351,6 +354,100 @@ def test_a_remote_that_refuses_is_told_at_once(cluster: Cluster, pair: tuple[Age
         alice.takes("a.py")
     assert line.swaps == before + 1
     assert alice.holds() == []
+
+
+# ---------------------------------------------------------------- in a crowd
+def test_who_was_alone_lately_does_not_look_before_a_commit(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    line = cluster.machines["east"].line
+    for number in range(turns.FEW):
+        alice.takes(f"{number}.py")
+    before = line.reads
+    alice.takes("more.py")
+    assert line.reads == before
+    bob.takes("his.py")
+    assert alice.takes("again.py"), "a race is lost, and the next one won"
+    assert line.reads == before + 1
+    alice.takes("and again.py")
+    assert line.reads == before + 2, "others are at work"
+
+
+def test_in_a_crowd_others_go_first_and_who_does_not_come_is_not_waited_for_twice(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, bob = pair
+    line = cluster.machines["east"].line
+    line.look_s = 0.005
+
+    def asked(path: str) -> tuple[int, int]:
+        before = line.reads, line.swaps
+        assert alice.takes(path)
+        return line.reads - before[0], line.swaps - before[1]
+
+    alice.syncs()
+    line.before_swap = [lambda: bob.takes("his.py")]
+    assert asked("1.py") == (2, 2), "the first push was too late"
+    assert asked("2.py") == (2, 1), "he is let go first"
+    cluster.advance(minutes=9)
+    assert asked("3.py") == (1, 1), "the crowd has gone"
+
+
+# ---------------------------------------------------------------- waiting
+def test_who_waits_gets_what_another_machine_releases(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    alice.takes("a.py")
+    line = cluster.machines["west"].line
+    line.before_read = [None, lambda: alice.unlocks("a.py")]
+    assert bob.takes("a.py", wait=30)
+    assert cluster.board() == {"a.py": f"bob.{cluster.machines['west'].name}"}
+    assert bob.session.store.state().line() == []
+
+
+def test_who_waits_in_vain_holds_what_he_held_before(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    bob.locks("b.py", reason="before")
+    alice.takes("a.py")
+    assert not bob.takes("a.py", "b.py", wait=0)
+    carol = cluster.machine("north").agent("carol")
+    line = cluster.machines["west"].line
+
+    def goes_to_carol() -> None:
+        alice.unlocks("a.py")
+        line.before_swap = [lambda: carol.takes("a.py")]
+
+    line.before_read = [None, goes_to_carol]
+    assert not bob.takes("a.py", "b.py", wait=3.5)
+    assert line.before_swap == []
+    (held,) = [h.lock for h in bob.session.store.state().locks() if h.lock.holder == "bob"]
+    assert (held.path, held.machine, held.reason) == ("b.py", None, "before")
+    assert cluster.board() == {"a.py": f"carol.{cluster.machines['north'].name}"}
+
+
+def test_who_waits_outlasts_a_cut_and_sees_what_lapses(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    alice.takes("a.py", ttl_minutes=30)
+    line = cluster.machines["west"].line
+
+    def cut() -> None:
+        line.is_cut = True
+
+    def heal() -> None:
+        line.is_cut = False
+        cluster.advance(minutes=31)
+
+    line.before_read = [None, cut, heal]
+    assert bob.takes("a.py", wait=30)
+    assert "alice" not in str(cluster.board())
+
+
+def test_nobody_asks_the_network_while_a_neighbour_is_in_the_way(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    _, bob = pair
+    west = cluster.machines["west"]
+    carol = west.agent("carol")
+    assert carol.takes("a.py")
+    before = west.line.reads
+    assert not bob.takes("a.py", wait=1.2)
+    assert west.line.reads <= before + 1
 
 
 # ---------------------------------------------------------------- lost history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -18,10 +19,12 @@ from invariants import check_store
 from rounds import ROUNDS
 from world import git, make_repo
 
+from agentsync.core import outgoing
 from agentsync.core.locks import Granted
 from agentsync.core.records import Lock
 from agentsync.ops import exchange, locks, remote, sync
 from agentsync.ops.session import open_session
+from agentsync.remote import plain_git
 from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ class Team:
     def board(self) -> dict[str, str]:
         """Who holds what, as the bare repository has it."""
         listed = git("ls-tree", "-r", "-z", "--name-only", REF, cwd=self.hub).split("\0")
-        files = {name: git("show", f"{REF}:{name}", cwd=self.hub).encode() for name in listed if name}
+        files = {plain_git.key_of(name): git("show", f"{REF}:{name}", cwd=self.hub).encode() for name in listed if name}
         return {lock.path: lock.holder for lock in exchange.decoded(files).locks.values()}
 
     def commits(self) -> int:
@@ -85,7 +88,7 @@ def ended(pids: list[int]) -> list[int]:
 @pytest.mark.parametrize("count", [4, 8])
 def test_of_many_that_want_one_path_exactly_one_gets_it(tmp_path: Path, count: int) -> None:
     team = Team(tmp_path, count)
-    for _ in range(max(2, ROUNDS * 2 // count)):
+    for _ in range(max(2, ROUNDS // 2)):
         gate_read, gate_write = os.pipe()
 
         def race(clone: Path, gate: int = gate_read, held: int = gate_write) -> int:
@@ -121,7 +124,20 @@ def test_of_many_that_want_different_paths_everybody_gets_his(tmp_path: Path) ->
     team.check()
 
 
+def below(pid: int) -> list[int]:
+    """The processes that a process has started, and those that these have. None of the remote's: it lives elsewhere."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        try:
+            if b"receive-pack" not in Path(f"/proc/{child}/cmdline").read_bytes():
+                found += [int(child), *below(int(child))]
+        except FileNotFoundError:
+            pass  # it has ended
+    return found
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says which processes there are")
 def test_a_killed_process_leaves_nothing_that_stops_others_and_loses_nothing_it_told(tmp_path: Path) -> None:
     team = Team(tmp_path, 2)
     victim, other = team.clones
@@ -129,7 +145,6 @@ def test_a_killed_process_leaves_nothing_that_stops_others_and_loses_nothing_it_
     chance = random.Random(7)
 
     def works(start: int) -> int:
-        os.setpgid(0, 0)
         for number in range(start, start + 99):
             session = team.session(victim)
             path = f"f{number}"
@@ -145,9 +160,16 @@ def test_a_killed_process_leaves_nothing_that_stops_others_and_loses_nothing_it_
     told = ""
     for round_ in range(ROUNDS):
         pid = forked(lambda start=round_ * 100: works(start))
+        os.setpgid(pid, pid)
         time.sleep(chance.uniform(0.02, 0.5))
-        os.kill(pid, signal.SIGKILL)
+        children = below(pid)  # each in a session of its own, so the group's end is not theirs
+        os.killpg(pid, signal.SIGKILL)
         assert ended([pid]) == [-signal.SIGKILL]
+        for child in children if round_ % 2 else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            time.sleep(0.01)  # what they still push is on the board then
         try:
             told += os.read(told_read, 1 << 16).decode()
         except BlockingIOError:
@@ -263,6 +285,45 @@ def test_a_board_that_somebody_forced_back_is_mended(tmp_path: Path) -> None:
     assert code == 6
     assert "no board" in err
     assert [h.lock.path for h in team.session(west).store.state().locks()] == ["a.py", "b.py"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("remote_is", ["git", "strict", "stricter"])
+def test_history_is_folded_and_others_follow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote_is: str) -> None:
+    monkeypatch.setattr(outgoing, "SQUASH_EVERY", 6)
+    team = Team(tmp_path, 2)
+    if remote_is == "strict":
+        git("config", "receive.denyNonFastForwards", "true", cwd=team.hub)  # which git means for branches only
+    if remote_is == "stricter":
+        hook = team.hub / "hooks/update"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text('#!/bin/sh\nexec git merge-base --is-ancestor "$2" "$3"\n')
+        hook.chmod(0o755)
+    east, west = team.clones
+    for number in range(16):
+        clone = west if number % 6 == 5 else east
+        session = team.session(clone)
+        assert isinstance(locks.lock(session, [f"{number}.py"], remote=True), Granted)
+        assert session.store.warnings == [], "a fold is no rewind"
+        if number % 4 == 3:
+            session = team.session(west)
+            assert not sync.sync(session).rewound
+            assert session.store.warnings == []
+    assert len(team.board()) == 16
+    assert team.commits() >= 16 if remote_is == "stricter" else team.commits() <= 7
+    team.check()
+
+
+def test_what_is_kept_of_the_board_is_thrown_away_now_and_then_also_by_who_is_alone(tmp_path: Path) -> None:
+    team = Team(tmp_path, 1)
+    (clone,) = team.clones
+    heap = clone / ".claude/coordination/remote.git/objects/17"
+    heap.mkdir(exist_ok=True)
+    for number in range(plain_git.MANY + 1):
+        (heap / f"{number:038x}").write_bytes(b"")
+    assert isinstance(locks.lock(team.session(clone), ["a.py"], remote=True), Granted)
+    assert not heap.exists() or len(list(heap.iterdir())) < 3
+    assert list(team.board()) == ["a.py"]
 
 
 def test_a_repository_that_is_no_clone_says_so(tmp_path: Path) -> None:
