@@ -158,7 +158,7 @@ class Crowd:
         chance = random.Random(seed)
         self.folder = folder
         self.count = count
-        self.skews = [chance.choice((-3, -1, 0, 1, 2)) for _ in range(count)]  # no more: strangers go by each other's
+        self.skews = [chance.choice((-300, -2, 0, 3, 500)) for _ in range(count)]
         self._hub = BriefHub()
         self._files: list[MemoryFiles] = []
         with virtual(seed) as time:
