@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from agentsync.core.lease import Held
     from agentsync.core.policy import Config
 
-SKEW = timedelta(minutes=5)
-"""How far a clock may be off, of a machine that was never seen before. Of others only intervals count."""
-
 
 class Came(Struct, frozen=True, kw_only=True, gc=False):
     """What a look at the board changes here."""
@@ -40,7 +36,10 @@ class Came(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def seen(machine: Machine, before: Machine | None, now: datetime) -> Machine:
-    """Another machine's record with the times when its agents' heartbeats were first seen, by our clock."""
+    """Another machine's record with the times when its agents' heartbeats were first seen, by our clock.
+
+    What is seen for the first time counts as new, whatever its own clock says: clocks may be hours apart.
+    """
     known = {present.agent: present for present in before.agents} if before else {}
     agents = []
     for present in machine.agents:
@@ -48,8 +47,7 @@ def seen(machine: Machine, before: Machine | None, now: datetime) -> Machine:
         if old is not None and old.last_seen == present.last_seen and old.seen_at is not None:
             at = min(old.seen_at, now)
         else:
-            first = now if present.last_seen >= now - SKEW else present.last_seen + SKEW
-            at = now if before is not None else first
+            at = now
         agents.append(replace(present, seen_at=at))
     return replace(machine, agents=tuple(agents))
 

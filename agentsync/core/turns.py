@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KEPT = 16
-"""Commits of which the board says who made them."""
+KEPT = 8
+"""Commits of which the board says who made them. With more, those are waited for who have no longer anything to do."""
 
 FEW = 4
 """So many of the last commits by one machine mean that no other is at work."""

@@ -39,11 +39,12 @@ PATIENCE_S = 60.0
 BATCH = 500
 """Writes of one event: what comes from a board may be many times that."""
 
-CROWDED = 200
+CROWDED = 40
 """Slots for which turns are taken after another clone was found to commit at the same time."""
 
-LOOKS = 1.5
-"""A slot is so many times as long as the last look at the board took: the next one also looks, decides and pushes."""
+LOOKS = 1
+"""A slot is so many times as long as the last look at the board took. The next one also pushes, but it looks again as
+soon as the one before has: with twice as long, four clones at once get a quarter fewer locks (`tests/sim/scale.py`)."""
 
 MAX_SLOT_S = 3.0
 

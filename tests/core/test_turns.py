@@ -56,7 +56,7 @@ def test_the_longest_ago_goes_first_but_who_is_alone_is_let_go_once(
         ("ab", 6, 3, 0.9, 2),
         ("ab", 6, 9, 0.9, 0),
         ("", 1, 0, 0.9, 0),
-        ("ab", 900, 0, 0.99, 15),
+        ("ab", 900, 0, 0.99, 7),
     ],
 )
 def test_a_newcomer_comes_behind_by_lot_and_moves_up(

@@ -28,16 +28,20 @@ if TYPE_CHECKING:
 class Machine(World):
     """One clone."""
 
-    def __init__(self, folder: Path, hub: Hub, config: str = "") -> None:
-        super().__init__(folder, config=config)
+    def __init__(self, folder: Path, hub: Hub, config: str = "", git_repo: bool = True) -> None:
+        super().__init__(folder, config=config, git_repo=git_repo)
         self.line = Memory(hub)
         self.name = ""
+        self.called = ""
+        """What its name is going to be; nothing = chance decides."""
 
     def agent(self, agent_id: str, **options: object) -> Agent:  # type: ignore[override]
         found = super().agent(agent_id, **options)  # type: ignore[arg-type]
         made = Agent(found.runtime, found.files)
         if not self.name:
+            made.runtime.next_id = self.called
             self.name = remote.add(made.session, f"memory:{self.root}").link.machine
+            made.runtime.next_id = ""
         return made
 
     def guests(self) -> dict[str, str]:

@@ -33,6 +33,10 @@ class Hub:
         self.current = version
         return version
 
+    def files(self, version: str, wanted: Wanted | None = None) -> dict[str, bytes]:
+        """What whoever reads a version gets."""
+        return {key: data for key, data in self.versions[version][1].items() if wanted is None or wanted.matters(key)}
+
     def follows(self, version: str | None, known: str | None) -> bool:
         while version is not None and version != known:
             version = self.versions[version][0]
@@ -82,17 +86,14 @@ class Memory:
             return Unreachable("the line is cut")
         self.hub.load()
         version = self.hub.current
-        there = self.hub.versions[version][1] if version else {}
-        files = {path: data for path, data in there.items() if wanted is None or wanted.matters(path)}
+        files = self.hub.files(version, wanted) if version else {}
         return Snapshot(version=version, files=files, follows=known is None or self.hub.follows(version, known))
 
     def recall(self, version: str, wanted: Wanted | None = None) -> Snapshot | None:
         self.hub.load()
-        found = self.hub.versions.get(version)
-        if found is None:
+        if version not in self.hub.versions:
             return None
-        files = {path: data for path, data in found[1].items() if wanted is None or wanted.matters(path)}
-        return Snapshot(version=version, files=files)
+        return Snapshot(version=version, files=self.hub.files(version, wanted))
 
     def swap(
         self, base: str | None, changes: Mapping[str, bytes | None], about: str, squash: bool = False
