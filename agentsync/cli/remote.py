@@ -87,7 +87,7 @@ def _remote(context: Context, options: argparse.Namespace) -> int:
 
 
 def _sync(context: Context, options: argparse.Namespace) -> int:
-    from agentsync.ops import background, exchange, sync
+    from agentsync.ops import background, engines, sync
     from agentsync.render import remote as render
 
     if options.background:
@@ -96,7 +96,7 @@ def _sync(context: Context, options: argparse.Namespace) -> int:
     while True:
         try:
             done = sync.sync(context.session, dry_run=options.dry_run)
-        except (exchange.UnreachableError, exchange.RejectedError) as error:
+        except (engines.UnreachableError, engines.RejectedError) as error:
             if options.watch is None:
                 raise
             context.problem(error)

@@ -16,16 +16,16 @@ from agentsync.core import incoming, keys, outgoing, replicas, shared, turns
 from agentsync.core.changes import Put
 from agentsync.core.incoming import Came
 from agentsync.core.outgoing import Plan
-from agentsync.core.records import VERSION, Board, Lock, Machine
+from agentsync.core.records import VERSION, Board, Lock
 from agentsync.core.shared import Known, Shared
-from agentsync.errors import DamagedRecordError, GaveUpError, NewerRecordError, UnusableError, UsageError
-from agentsync.ops import agents
+from agentsync.errors import GaveUpError, NewerRecordError, UnusableError, UsageError
+from agentsync.ops import agents, contents, engines
 from agentsync.remote.backend import Done, Lost, Rejected, Snapshot, Unreachable
 from agentsync.store import codec
 from agentsync.store.guard import Guard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from agentsync.core.paths import Target
     from agentsync.core.records import Link, Record
@@ -49,14 +49,6 @@ soon as the one before has: with twice as long, four clones at once get a quarte
 MAX_SLOT_S = 3.0
 
 
-class UnreachableError(GaveUpError):
-    """The remote did not answer."""
-
-
-class RejectedError(UnusableError):
-    """The remote answered, and refused."""
-
-
 class Exchange:
     """One clone at its board, for the length of a command."""
 
@@ -65,7 +57,7 @@ class Exchange:
         self.link = link
         self.forced: dict[str, str] = {}
         """Tokens of guests' locks that were taken from them here, by key: these go from the board, and stay away."""
-        self._backend = backend or engine(session, link.remote, link.ref)
+        self._backend = backend or engines.engine(session, link.remote, link.ref)
         self._version: str | None = None
         self._targets: tuple[Target, ...] | None = None
         """What is looked at; None = everything."""
@@ -109,7 +101,7 @@ class Exchange:
         if found is None:
             self.look()
         else:
-            self._version, self._targets, self.shared = version, targets, decoded(found.files)
+            self._version, self._targets, self.shared = version, targets, contents.board(found.files)
 
     def look(self, quiet: Collection[str] = (), dry_run: bool = False) -> Came:
         """Look at the board, and take over what others did.
@@ -127,8 +119,8 @@ class Exchange:
         snapshot = self._backend.read(self.link.version, None if self.is_whole else shared.LOCKS)
         self._look_s = time.monotonic() - started
         if not isinstance(snapshot, Snapshot):
-            raise failure(snapshot, self.link)
-        there = decoded(snapshot.files)
+            raise engines.failure(snapshot, self.link)
+        there = contents.board(snapshot.files)
         session = self._session
         if self.is_fresh and snapshot.version != self._version:  # it was another one a moment ago
             self.link = replace(self.link, crowded_at=session.runtime.now())
@@ -329,73 +321,6 @@ def alone(session: Session, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """No other process of this clone works with the remote meanwhile."""
     with Guard(f"{session.place.state}/remote.guard").held(patience_s, session.store.owns_signals):
         yield
-
-
-def _etcd(session: Session, remote: str, ref: str) -> Backend:
-    from agentsync.remote.etcd import Etcd
-
-    return Etcd(session.store.files, remote, ref, env=session.runtime.env)
-
-
-ENGINES: dict[str, Callable[[Session, str, str], Backend]] = {"etcd": _etcd, "etcds": _etcd}
-"""Engines other than git, by the scheme of the address that asks for them."""
-
-
-def engine(session: Session, remote: str, ref: str) -> Backend:
-    """The engine for a remote, by what it is called."""
-    if (made := ENGINES.get(remote.partition(":")[0])) is not None:
-        return made(session, remote, ref)
-    from agentsync.remote.plain_git import PlainGit
-
-    return PlainGit(session.store.files, session.place.root, remote, ref, env=session.runtime.env)
-
-
-def failure(outcome: Rejected | Unreachable, link: Link) -> UnreachableError | RejectedError:
-    """What went wrong at the remote, as an error."""
-    if isinstance(outcome, Rejected):
-        return RejectedError(
-            f"{link.remote} refuses {link.ref}: {outcome.reason}",
-            "it needs permission to push that ref, or another: agent-sync remote add --ref REF",
-        )
-    return UnreachableError(
-        f"{link.remote} could not be reached: {outcome.reason}", "local work goes on; agent-sync sync tries again"
-    )
-
-
-def decoded(files: dict[str, bytes]) -> Shared:
-    """The records of a board; what is none, or not at its place, is left out and left alone."""
-    board: Board | None = None
-    machines: dict[str, Machine] = {}
-    locks: dict[str, Lock] = {}
-    closed = set()
-    for key, data in files.items():
-        kind = _kind(key)
-        if kind is None:
-            continue
-        try:
-            record = codec.decode(data, kind, key)
-        except NewerRecordError:
-            closed.add(key)
-            continue
-        except DamagedRecordError:
-            continue
-        if record.v > VERSION:
-            closed.add(key)
-        if isinstance(record, Board):
-            board = record
-        elif isinstance(record, Machine) and key == f"machines/{record.id}.json":
-            machines[record.id] = record
-        elif isinstance(record, Lock) and shared.is_sound(key, record):
-            locks[key] = record
-    if board is None and shared.BOARD in closed:
-        raise NewerRecordError("the board was made by a newer agent-sync", "upgrade this one")
-    return Shared(board=board, machines=machines, locks=locks, closed=frozenset(closed))
-
-
-def _kind(key: str) -> type[Record] | None:
-    if key == shared.BOARD:
-        return Board
-    return Machine if key.startswith("machines/") else Lock if key.startswith("locks/") else None
 
 
 def _summary(came: Came, rewound: bool) -> str:

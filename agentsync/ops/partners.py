@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agentsync.errors import NotFoundError, UsageError
-from agentsync.ops import exchange
+from agentsync.ops import engines
 from agentsync.ops.conflicts import Ahead, Trial
 from agentsync.remote.branches import Branches
 from agentsync.remote.command import DENIED, SHOWN, EndedError
@@ -82,7 +82,7 @@ def ahead(session: Session, named: Sequence[str] = (), remote: str | None = None
 
 def _default(session: Session) -> str:
     found = session.store.state().link() if session.store.exists() else None
-    if found is None or found[0].remote.partition(":")[0] in exchange.ENGINES:
+    if found is None or found[0].remote.partition(":")[0] in engines.ENGINES:
         return "origin"
     return found[0].remote
 
@@ -130,8 +130,8 @@ def _require(remote: str, names: Sequence[str], listed: dict[str, str]) -> None:
         raise NotFoundError(f"{remote} has no branch {unknown[:80]!r}", "name one that is there", others=there)
 
 
-def _failure(remote: str, error: EndedError) -> exchange.RejectedError | exchange.UnreachableError:
+def _failure(remote: str, error: EndedError) -> engines.RejectedError | engines.UnreachableError:
     said, hint = " ".join(error.said.split())[:SHOWN], "agent-sync conflicts without --fetch looks at what is here"
     if DENIED.search(error.said):
-        return exchange.RejectedError(f"{remote} does not let us look at its branches: {said}", hint)
-    return exchange.UnreachableError(f"the branches of {remote} could not be fetched: {said}", hint)
+        return engines.RejectedError(f"{remote} does not let us look at its branches: {said}", hint)
+    return engines.UnreachableError(f"the branches of {remote} could not be fetched: {said}", hint)

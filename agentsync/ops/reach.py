@@ -18,16 +18,14 @@ from agentsync.core.lease import is_guest
 from agentsync.core.locks import Conflict, Granted, Request
 from agentsync.core.paths import Target, looks_like_glob, overlap, target_of
 from agentsync.core.records import Lock
-from agentsync.core.tasks import Refused, name
 from agentsync.errors import AgentSyncError, GaveUpError, GuardTimeoutError, UsageError
-from agentsync.ops import agents, exchange, locks, sync
+from agentsync.ops import agents, engines, exchange, locks, sync
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from agentsync.core.policy import Config
-    from agentsync.core.tasks import Changed
     from agentsync.ops.exchange import Exchange
     from agentsync.ops.session import Session
     from agentsync.remote.backend import Backend
@@ -113,7 +111,7 @@ def take(
                 granted = _ask(session, there, claim)
                 if granted is not None:
                     return granted
-        except exchange.UnreachableError as error:
+        except engines.UnreachableError as error:
             if session.store.config.unconfirmed == "warn":
                 return _only_here(session, request, claim, error)
             _give_back(session, claim)
@@ -171,7 +169,7 @@ class _Looks:
         try:
             with exchange.opened(self._session, self._backend) as there:
                 there.look()
-        except (exchange.UnreachableError, GuardTimeoutError):
+        except (engines.UnreachableError, GuardTimeoutError):
             pass  # what is known of it may lapse meanwhile; the next look comes
         self._pause_s = min(2 * self._pause_s, MAX_LOOK_S)
         self._due = time.monotonic() + self._pause_s
@@ -218,7 +216,7 @@ def _ask(session: Session, there: Exchange, claim: Claim) -> Granted | None:
             case Lost():
                 came = there.look(quiet=frozenset(keys.lock(lock) for lock in mine))
             case _:
-                raise exchange.failure(outcome, there.link)
+                raise engines.failure(outcome, there.link)
         if not {keys.lock(lock) for lock in came.lost}.isdisjoint(keys.lock(lock) for lock in mine):
             return None
 
@@ -228,9 +226,9 @@ def _confirm(
 ) -> Granted:
     """Write down that the board has agreed; from here on the lock may be relied on."""
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        released = [lock.path for lock in wanted if not _stands(tx.state, lock)]
+        released = [lock.path for lock in wanted if not stands(tx.state, lock)]
         writes: list[Write] = [
-            Put(keys.lock(new), new) for old, new in zip(wanted, granted, strict=True) if _stands(tx.state, old)
+            Put(keys.lock(new), new) for old, new in zip(wanted, granted, strict=True) if stands(tx.state, old)
         ]
         what = ", ".join(lock.path for lock in claim.granted.locks)
         tx.commit("lock", f"{session.me.id} holds {what} on all machines", [*writes, *there.remember(tx.state)])
@@ -241,7 +239,8 @@ def _confirm(
     return replace(claim.granted, locks=tuple(confirmed.get(keys.lock(lock), lock) for lock in claim.granted.locks))
 
 
-def _stands(state: State, lock: Lock) -> bool:
+def stands(state: State, lock: Lock) -> bool:
+    """Whether a lock is still there, unchanged."""
     return any(held.lock == lock for held in state.at(target_of(lock)))
 
 
@@ -250,7 +249,7 @@ def _give_back(session: Session, claim: Claim | None) -> None:
     if claim is None:
         return
     with session.store.transaction(session.me.id, session.timeout) as tx:
-        mine = [lock for lock in claim.granted.locks if lock.machine is None and _stands(tx.state, lock)]
+        mine = [lock for lock in claim.granted.locks if lock.machine is None and stands(tx.state, lock)]
         again = [old for old in claim.before if any(_covers(lock, old) for lock in mine)]
         places = {keys.lock(old) for old in again}
         writes: list[Write] = [Drop(keys.lock(lock)) for lock in mine if keys.lock(lock) not in places]
@@ -270,72 +269,6 @@ def _only_here(session: Session, request: Request, claim: Claim | None, error: A
     if claim is not None:
         return claim.granted
     return locks.take(session, request)
-
-
-# ---------------------------------------------------------------- claims
-def confirm(session: Session, claimed: Changed, backend: Backend | None = None) -> Changed | Refused:
-    """Ask the board whether a claim stands there, and put the locks that came with it there, too.
-
-    Args:
-        session: Whose.
-        claimed: What was claimed here; those of its locks that others hold by now are given back, and named as busy.
-        backend: The engine; None = the remote that was added.
-
-    Returns:
-        `Refused` when an agent of another machine was first.
-
-    Raises:
-        AgentSyncError: As `sync`; then the task and its locks are free again, unless the team's configuration prefers a
-            claim that is not confirmed.
-    """
-    from agentsync.ops import tasks
-
-    task = claimed.task
-    try:
-        sync.sync(session, backend=backend)
-    except AgentSyncError as error:
-        if isinstance(error, exchange.UnreachableError) and session.store.config.unconfirmed == "warn":
-            session.store.warnings.append(f"not confirmed, known on this machine only: {error.message}")
-            return claimed
-        _free(session, claimed.locks)
-        tasks.release(session, task.id)
-        raise
-    now = session.store.state().task(task.id)
-    if now is None or now.owner != session.me.id:
-        _free(session, claimed.locks)
-        whose = f"belongs to {now.owner_name} ({now.owner})" if now is not None and now.owner else "is not yours"
-        why = f"{name(now or task)} {whose}: another machine was first"
-        return Refused(task=now or task, why=why, hint="agent-sync claim-next gives you another")
-    kept: list[Lock] = []
-    busy = list(claimed.busy)
-    for lock in claimed.locks:
-        outcome = _widened(session, lock, backend)
-        if isinstance(outcome, Conflict):
-            busy += outcome.blocked
-        else:
-            kept += outcome.locks
-    return replace(claimed, locks=tuple(kept), busy=tuple(busy))
-
-
-def _widened(session: Session, lock: Lock, backend: Backend | None) -> Granted | Conflict:
-    """A lock of here for all machines. One that another machine holds is given back."""
-    if lock.path.startswith("/") or lock.machine is not None:
-        return Granted(locks=(lock,))
-    targets = everywhere((target_of(lock),))
-    request = Request(targets=targets, mode=lock.mode, ttl_s=lock.ttl_s, reason=lock.reason, task=lock.task)
-    outcome = take(session, request, backend)
-    if isinstance(outcome, Conflict):
-        _free(session, (lock,))
-    return outcome
-
-
-def _free(session: Session, mine: Sequence[Lock]) -> None:
-    """Give back locks of the caller that still stand."""
-    with session.store.transaction(session.me.id, session.timeout) as tx:
-        gone = [lock for lock in mine if _stands(tx.state, lock)]
-        what = ", ".join(lock.path for lock in gone)
-        writes = agents.answered(tx, gone, [Drop(keys.lock(lock)) for lock in gone])
-        tx.commit("unlock", f"{session.me.id} gives back {what}", writes)
 
 
 def announce(session: Session, released: Sequence[Lock]) -> None:

@@ -13,7 +13,7 @@ from agentsync.core.changes import Drop, Put
 from agentsync.core.lease import is_guest
 from agentsync.core.records import Link, Machine
 from agentsync.errors import AgentSyncError, UsageError
-from agentsync.ops import background, exchange, sync
+from agentsync.ops import background, engines, exchange, sync
 from agentsync.ops.exchange import Exchange
 from agentsync.remote.backend import Done, Lost
 from agentsync.store.locate import find_repository
@@ -156,5 +156,5 @@ def _leave(there: Exchange) -> None:
         if isinstance(outcome, Done):
             return
         if not isinstance(outcome, Lost):
-            raise exchange.failure(outcome, there.link)
+            raise engines.failure(outcome, there.link)
         there.look()

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from agentsync.core import agents, decisions, delivery, keys, messages, replicas
 from agentsync.core.changes import ALL, Drop, Put, Write, notices
-from agentsync.core.records import VERSION, Decision, Message, Reader, Task
+from agentsync.core.records import Decision, Message, Reader, Task
 from agentsync.core.replicas import Names
 from agentsync.core.tasks import UNFINISHED, name
-from agentsync.errors import DamagedRecordError, NewerRecordError
-from agentsync.store import codec
+from agentsync.ops import contents
+from agentsync.ops.contents import Copies
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,25 +34,8 @@ if TYPE_CHECKING:
 BATCH = 300
 """Writes of one event."""
 
-KINDS_IN: dict[str, type[Task | Message | Decision]] = {
-    "tasks": Task,
-    "messages": Message,
-    "decisions": Decision,
-}
-"""What is in which folder of a board."""
-
 FORGOTTEN_DAYS = 30
 """Age of mail on the board at which anybody may remove it: its own machine does so far earlier, if there is one."""
-
-
-class Copies(Struct, frozen=True, kw_only=True, gc=False):
-    """What a board has of tasks and words, decoded, by key."""
-
-    tasks: dict[str, Task] = {}
-    messages: dict[str, Message] = {}
-    decisions: dict[str, Decision] = {}
-    closed: frozenset[str] = frozenset()
-    """Keys of what cannot be read or is not sound: left alone."""
 
 
 class Brought(Struct, frozen=True, kw_only=True, gc=False):
@@ -76,7 +59,7 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
         session: Whose.
         dry_run: Whether the state is to stay as it is.
     """
-    copies = decoded(there.files)
+    copies = contents.words(there.files)
     base = _base(there, copies)
     state = session.store.state()
     names = names_for(there, state)
@@ -107,7 +90,7 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
 
 def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
     """What the board does not know of what happened here, once `take_over` is done; None = to be removed."""
-    copies = decoded(there.files)
+    copies = contents.words(there.files)
     state = session.store.state()
     names, me = names_for(there, state), there.link.machine
     found: dict[str, Record | None] = {}
@@ -165,34 +148,6 @@ def names_for(there: Exchange, state: State) -> Names:
     return Names(there.link.machine, others | {machine for key in words if (machine := replicas.machine_of(key))})
 
 
-def decoded(files: Mapping[str, bytes]) -> Copies:
-    """The tasks and words of a board."""
-    tasks: dict[str, Task] = {}
-    said: dict[str, Message] = {}
-    settled: dict[str, Decision] = {}
-    closed = set()
-    for key, data in files.items():
-        kind = KINDS_IN.get(key.partition("/")[0])
-        if kind is None:
-            continue
-        try:
-            record = codec.decode(data, kind, key)
-        except (DamagedRecordError, NewerRecordError):
-            closed.add(key)
-            continue
-        if record.v > VERSION:
-            closed.add(key)
-        elif isinstance(record, Task) and replicas.is_sound_task(key, record):
-            tasks[key] = record
-        elif isinstance(record, Message) and replicas.is_sound_words(key, record):
-            said[key] = record
-        elif isinstance(record, Decision) and replicas.is_sound_words(key, record):
-            settled[key] = record
-        else:
-            closed.add(key)
-    return Copies(tasks=tasks, messages=said, decisions=settled, closed=frozenset(closed))
-
-
 def _base(there: Exchange, copies: Copies) -> Copies:
     """The board as it was taken over last; empty when that is not known any more, or is no base for what is there."""
     if there.is_rewound or there.link.merged is None:
@@ -200,7 +155,7 @@ def _base(there: Exchange, copies: Copies) -> Copies:
     if there.link.merged == there.version:
         return copies
     found = there.recalled(there.link.merged)
-    return decoded(found) if found is not None else Copies()
+    return contents.words(found) if found is not None else Copies()
 
 
 def _plain(task: Task | None) -> Task | None:
@@ -220,6 +175,7 @@ def _unknown(copies: Copies, base: Copies, state: State, names: Names) -> Iterab
     yield from (key for key in copies.decisions if key not in known and replicas.machine_of(key) != names.me)
     for key, message in copies.messages.items():
         is_ours = message.to == ALL or any(names.is_ours(reader.agent) for reader in message.readers)
+        is_ours = is_ours and state.now - message.created_at <= delivery.MAX_AGE  # older ones may have been here
         if is_ours and key not in known and replicas.machine_of(key) != names.me:
             yield key
 

@@ -12,7 +12,7 @@ from agentsync.core.lease import is_guest
 from agentsync.core.outgoing import Plan
 from agentsync.core.paths import target_of
 from agentsync.core.records import Lock
-from agentsync.ops import background, exchange, replicate
+from agentsync.ops import background, engines, exchange, replicate
 from agentsync.ops.replicate import Brought
 from agentsync.remote.backend import Done, Lost
 
@@ -116,7 +116,7 @@ def publish(
                 if whole is not None:
                     replicate.take_over(there, whole)
             case _:
-                raise exchange.failure(outcome, there.link)
+                raise engines.failure(outcome, there.link)
 
 
 def _told(put: Sequence[str], dropped: Sequence[str]) -> str:

@@ -228,9 +228,9 @@ def _confirmed(session: Session, claimed: Changed) -> Changed | Refused:
     """What came of a claim where claims are for all machines."""
     if session.store.config.reach != "remote" or session.store.files.status(keys.LINK) is None or not claimed.writes:
         return claimed
-    from agentsync.ops import reach
+    from agentsync.ops import claiming
 
-    return reach.confirm(session, claimed)
+    return claiming.confirm(session, claimed)
 
 
 def claim_next(

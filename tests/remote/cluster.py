@@ -16,7 +16,7 @@ from world import Player, World
 
 from agentsync.core.lease import is_guest
 from agentsync.core.locks import Granted
-from agentsync.ops import exchange, remote, sync
+from agentsync.ops import contents, engines, remote, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +75,7 @@ class Cluster:
         self.tmp_path = tmp_path
         self.hub = hub or Hub()
         self.machines: dict[str, Machine] = {}
-        exchange.ENGINES["memory"] = self._connect
+        engines.ENGINES["memory"] = self._connect
 
     def _connect(self, _session: Session, address: str, _ref: str) -> Memory:
         return next(m.line for m in self.machines.values() if address == f"memory:{m.root}")
@@ -96,4 +96,4 @@ class Cluster:
 
     def board(self) -> dict[str, str]:
         """Who holds what there."""
-        return {lock.path: lock.holder for lock in exchange.decoded(self.files()).locks.values()}
+        return {lock.path: lock.holder for lock in contents.board(self.files()).locks.values()}

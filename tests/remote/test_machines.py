@@ -11,7 +11,7 @@ from remote.cluster import Agent, Cluster
 from agentsync.core import turns
 from agentsync.core.locks import Conflict
 from agentsync.errors import UnusableError, UsageError
-from agentsync.ops import agents, exchange, remote, sync
+from agentsync.ops import agents, contents, engines, remote, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -285,7 +285,7 @@ def test_what_lapsed_long_ago_is_tidied_away_and_silent_machines_are_forgotten(
     cluster.advance(minutes=60 * 24 * 31)
     bob.syncs()
     bob.syncs()
-    there = exchange.decoded(dict(cluster.hub.versions[cluster.hub.current or ""][1]))
+    there = contents.board(dict(cluster.hub.versions[cluster.hub.current or ""][1]))
     assert set(there.machines) == {cluster.machines["west"].name}
     assert bob.session.store.state().machines() == []
 
@@ -294,7 +294,7 @@ def test_what_lapsed_long_ago_is_tidied_away_and_silent_machines_are_forgotten(
 def test_offline_no_lock_for_all_is_granted_and_local_work_goes_on(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     _, bob = pair
     cluster.machines["west"].line.is_cut = True
-    with pytest.raises(exchange.UnreachableError):
+    with pytest.raises(engines.UnreachableError):
         bob.takes("a.py")
     assert bob.holds() == []
     bob.locks("a.py")
@@ -328,7 +328,7 @@ def test_a_team_may_prefer_a_lock_for_one_machine_to_none(cluster: Cluster) -> N
 def test_an_answer_that_is_lost_grants_nothing_and_is_tidied_up(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
     cluster.machines["east"].line.loses_answer = True
-    with pytest.raises(exchange.UnreachableError):
+    with pytest.raises(engines.UnreachableError):
         alice.takes("a.py")
     assert alice.holds() == []
     assert list(cluster.board()) == ["a.py"], "it is there, and nobody was told so"
@@ -341,7 +341,7 @@ def test_two_sides_of_a_partition_cannot_both_lock(cluster: Cluster, pair: tuple
     alice, bob = pair
     cluster.machines["east"].line.is_cut = True
     assert bob.takes("a.py")
-    with pytest.raises(exchange.UnreachableError):
+    with pytest.raises(engines.UnreachableError):
         alice.takes("a.py")
     cluster.machines["east"].line.is_cut = False
     assert not alice.takes("a.py")
@@ -352,7 +352,7 @@ def test_a_remote_that_refuses_is_told_at_once(cluster: Cluster, pair: tuple[Age
     cluster.hub.refuses = "protected ref"
     line = cluster.machines["east"].line
     before = line.swaps
-    with pytest.raises(exchange.RejectedError, match="protected ref"):
+    with pytest.raises(engines.RejectedError, match="protected ref"):
         alice.takes("a.py")
     assert line.swaps == before + 1
     assert alice.holds() == []
@@ -479,7 +479,7 @@ def test_a_crash_before_the_mending_forgets_nothing(cluster: Cluster, pair: tupl
     alice.takes("a.py")
     cluster.hub.current = old
     cluster.hub.refuses = "not now"
-    with pytest.raises(exchange.RejectedError):
+    with pytest.raises(engines.RejectedError):
         alice.syncs()
     assert alice.holds() == ["a.py"]
     cluster.hub.refuses = None

@@ -22,9 +22,9 @@ from world import git, make_repo
 from agentsync.core import outgoing
 from agentsync.core.locks import Granted
 from agentsync.core.records import Lock
-from agentsync.ops import exchange, locks, remote, sync
+from agentsync.ops import contents, locks, remote, sync
 from agentsync.ops.session import open_session
-from agentsync.remote import plain_git
+from agentsync.remote import objects, plain_git
 from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Team:
     def board(self) -> dict[str, str]:
         """Who holds what, as the bare repository has it."""
         listed = git("ls-tree", "-r", "-z", "--name-only", REF, cwd=self.hub).split("\0")
-        files = {plain_git.key_of(name): git("show", f"{REF}:{name}", cwd=self.hub).encode() for name in listed if name}
-        return {lock.path: lock.holder for lock in exchange.decoded(files).locks.values()}
+        files = {objects.key_of(name): git("show", f"{REF}:{name}", cwd=self.hub).encode() for name in listed if name}
+        return {lock.path: lock.holder for lock in contents.board(files).locks.values()}
 
     def commits(self) -> int:
         return int(git("rev-list", "--count", REF, cwd=self.hub))

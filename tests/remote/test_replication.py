@@ -12,7 +12,7 @@ from remote.cluster import Agent, Cluster
 from agentsync.core import delivery
 from agentsync.core.progress import Says
 from agentsync.core.tasks import Changed, Refused
-from agentsync.ops import care, decisions, exchange, mail, requests, status, tasks
+from agentsync.ops import care, decisions, engines, mail, requests, status, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,7 +250,7 @@ def test_a_claim_that_cannot_be_confirmed_is_refused_or_warned_of(
         assert isinstance(tasks.claim(session, made.id, lock=True), Changed)
         assert "not confirmed" in session.store.warnings[0]
     else:
-        with pytest.raises(exchange.UnreachableError):
+        with pytest.raises(engines.UnreachableError):
             tasks.claim(alice.session, made.id, lock=True)
     assert (board_of(alice)["Login form"].owner, alice.holds()) == (("alice", ["a.py"]) if is_claimed else (None, []))
 

@@ -21,7 +21,7 @@ from world import NOON, Clock
 
 from agentsync.core import keys
 from agentsync.core.records import Format
-from agentsync.ops import exchange
+from agentsync.ops import contents, engines, exchange
 from agentsync.store import codec
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def remembering() -> Iterator[None]:
 
     Records never change, so nobody can tell.
     """
-    decode, decoded = codec.decode, exchange.decoded
+    decode, decoded = codec.decode, contents.board
     records: dict[tuple[bytes, type], Record] = {}
     boards: dict[int, tuple[dict[str, bytes], Shared]] = {}
 
@@ -95,11 +95,11 @@ def remembering() -> Iterator[None]:
             found = boards[id(files)] = (files, decoded(files))
         return found[1]
 
-    codec.decode, exchange.decoded = remembered, remembered_board  # type: ignore[assignment]
+    codec.decode, contents.board = remembered, remembered_board  # type: ignore[assignment]
     try:
         yield
     finally:
-        codec.decode, exchange.decoded = decode, decoded
+        codec.decode, contents.board = decode, decoded
 
 
 class Fleet(Cluster):
@@ -165,7 +165,7 @@ class Crowd:
             for number in range(count):
                 clone = Clone(folder / f"{number}", self._hub, WrongClock(time, self.skews[number]))
                 clone.line = Line(self._hub, time, chance)
-                exchange.ENGINES["memory"] = lambda *_, line=clone.line: line
+                engines.ENGINES["memory"] = lambda *_, line=clone.line: line
                 agent = clone.resident(f"m{number:05}")
                 agent.beats()
                 from agentsync.ops import remote

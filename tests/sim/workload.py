@@ -17,7 +17,7 @@ from sim.judge import Judge, agree
 from sim.network import Line
 
 from agentsync.errors import GaveUpError
-from agentsync.ops import exchange
+from agentsync.ops import contents, engines
 
 if TYPE_CHECKING:
     from remote.memory import Hub
@@ -117,7 +117,7 @@ class Run:
             spans: Whether the first machine locks everything at once instead of a path, again and again.
         """
         with remembering(), virtual(self.chance.randrange(1 << 30)) as self.time:
-            exchange.ENGINES["memory"] = self._engine
+            engines.ENGINES["memory"] = self._engine
             for number in range(self.crowd.count):
                 after = self.chance.uniform(0, self.load.think_s + self.load.hold_s + self.latency.median_s)
                 self.time.start(lambda n=number: self._span(n) if spans and n == 0 else self._work(n), after)
@@ -138,7 +138,7 @@ class Run:
             for agent in (*agents.values(), *agents.values()):
                 agent.syncs()
             assert hub.current is not None
-            locks = exchange.decoded(hub.files(hub.current)).locks
+            locks = contents.board(hub.files(hub.current)).locks
             agree({lock.path: lock.holder for lock in locks.values()}, agents)
 
     def _engine(self, session: Session, _remote: str, _ref: str) -> Line:
