@@ -55,11 +55,14 @@ def _start(session: Session) -> None:
     import subprocess
 
     words = [sys.executable, "-E", "-P", "-m", "agentsync", "sync", "--background"]
+    place, env = session.place, session.runtime.env
+    places = {"AGENT_SYNC_ROOT": place.root, "AGENT_SYNC_DIR": place.state}  # may be relative to where we are
+    named = {name: path for name, path in places.items() if env.get(name)}
     try:
         child = subprocess.Popen(
             words,
-            cwd=session.place.base,
-            env={**session.runtime.env, "AGENT_SYNC_ID": session.me.id},
+            cwd=place.base,
+            env={**env, **named, "AGENT_SYNC_ID": session.me.id},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
