@@ -58,8 +58,8 @@ def test_all_agree_after_each_has_looked_once_more(base: Task | None, first: Tas
     states = []
     for mine in (second, third):
         found = merged(base, mine, board)
-        states.append((board, found))  # what it has merged, and what it has
         assert found is not None
+        states.append((found, found))  # what it has merged, which is what it pushed, and what it has
         board = found
     for seen, mine in [(first, first), *states]:
         assert merged(seen, mine, board) == board

@@ -128,7 +128,8 @@ def never_together(ops: Sequence[Op]) -> list[str]:
         if a[2] != b[2]
         and not a[4] == b[4] == "shared"
         and any(a[3] in targets and b[3] in targets and targets[a[3]] & targets[b[3]] for targets in OBJECTS)
-        and (max(a[0], b[0]) < min(a[1], b[1]) or (a[1] < b[0] and a[5] >= b[5]))
+        # An end before the answer is only the earliest that it may have had, and tells nothing of an order.
+        and (max(a[0], b[0]) < min(a[1], b[1]) or (a[0] <= a[1] < b[0] and a[5] >= b[5]))
     ]
 
 

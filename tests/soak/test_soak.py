@@ -2,7 +2,7 @@
 
 Each agent is a process that runs real hooks and commands; every eighth calls the gate, as a client would. While it may
 edit a file it writes its name into it: whoever finds a living other's name there has found two holders. At the end
-nothing that was acknowledged may be missing, and the directories must be small. AGENTSYNC_ROUNDS says how long: seven
+nothing that was acknowledged may be missing, and the directories must be small. AGENTSYNC_ROUNDS says how long: four
 seconds for each.
 """
 
@@ -258,7 +258,7 @@ def report(ops: Sequence[Op], kills: int, seconds: float) -> None:
 
 @pytest.mark.slow
 def test_a_team_at_work(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    soak(repository, ROUNDS * 7.0, capsys)
+    soak(repository, ROUNDS * 4.0, capsys)
 
 
 class NotAsked(AtWork):
