@@ -25,7 +25,7 @@ CLIENTS = [name for name in DRIVERS if name != "claude"]
 
 every_client = pytest.mark.parametrize("client", CLIENTS)
 quick_clients = pytest.mark.parametrize("client", [name for name in CLIENTS if LONG or name != "opencode"])
-"""A session of OpenCode takes five seconds of a processor: by default it does what no other test of it shows."""
+"""A session of OpenCode takes five seconds of a processor and more: by default, one in `test_opencode` shows these."""
 
 HELLO = ("hello.txt", "hello world", "goodbye world")
 OTHER = ("other.txt", "other", "CLOBBERED")
@@ -36,7 +36,7 @@ def shown(text: str) -> str:
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("\\u003c", "<").replace("\\u003e", ">")
 
 
-@every_client
+@quick_clients
 def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board_with_its_process(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     seen: dict[str, Any] = {}
@@ -55,7 +55,7 @@ def test_alone_an_edit_goes_through_and_the_agent_is_on_the_board_with_its_proce
     assert "trust=" not in world.seen("a"), "a lonely agent is told nothing"
 
 
-@every_client
+@quick_clients
 def test_an_edit_of_a_held_file_is_denied_and_the_model_learns_why(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     world.command("lock", "other.txt", "--reason", "rewriting it")
@@ -80,7 +80,7 @@ def test_an_edit_of_a_held_file_is_denied_and_the_model_learns_why(sessions: Mak
     assert lock["holder"].startswith(f"{client}-")
 
 
-@every_client
+@quick_clients
 def test_a_command_that_would_write_a_held_file_is_denied_and_the_model_learns_why(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     world.command("lock", "other.txt", "--reason", "rewriting it")
@@ -111,7 +111,7 @@ def test_a_session_is_told_the_board_at_its_start_and_mail_with_the_prompt(sessi
     assert "trust=" in first
 
 
-@every_client
+@quick_clients
 def test_mail_reaches_the_model_in_the_middle_of_its_turn_once(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     turns = [
@@ -146,7 +146,7 @@ def test_mail_at_the_end_of_a_turn_lets_it_go_on_once_and_without_a_loop(session
     assert waiting == ["and another"]
 
 
-@every_client
+@quick_clients
 def test_its_shell_is_the_same_agent(sessions: Make, client: str) -> None:
     world, model = sessions(clients=(client,)), DRIVERS[client]
     world.command("register", "--name", "observer")
