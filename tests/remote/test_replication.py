@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from invariants import check_store
 from remote.cluster import Agent, Cluster
 
 from agentsync.core import delivery
@@ -15,18 +14,7 @@ from agentsync.core.tasks import Changed, Refused
 from agentsync.ops import care, decisions, engines, mail, requests, status, tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from agentsync.core.records import Task
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(tmp_path)
-    yield made
-    for machine in made.machines.values():
-        check_store(machine.state)
 
 
 @pytest.fixture
