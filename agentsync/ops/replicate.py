@@ -66,7 +66,7 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
     arrived: list[Message] = []
     decided: list[Decision] = []
     ids = {record.origin: record.id for record in _words(state) if record.origin}
-    for key in sorted(_unknown(copies, base, state, names)):
+    for key in _in_order(_unknown(copies, base, state, names), copies):
         found = copies.messages.get(key) or copies.decisions[key]
         if not dry_run:
             found = _arrive(session, names, found, ids)
@@ -178,6 +178,22 @@ def _unknown(copies: Copies, base: Copies, state: State, names: Names) -> Iterab
         is_ours = is_ours and state.now - message.created_at <= delivery.MAX_AGE  # older ones may have been here
         if is_ours and key not in known and replicas.machine_of(key) != names.me:
             yield key
+
+
+def _in_order(unknown: Iterable[str], copies: Copies) -> Iterable[str]:
+    """The same keys, each after what it refers to: the numbers of several machines do not tell which was first."""
+    places = {message.id: key for key, message in copies.messages.items()}
+    places |= {decision.id: key for key, decision in copies.decisions.items()}
+    left = dict.fromkeys(sorted(unknown))
+    while left:
+        chain: list[str] = []
+        key: str | None = next(iter(left))
+        while key in left:
+            del left[key]
+            chain.append(key)
+            message = copies.messages.get(key)
+            key = places.get((message.reply_to if message else copies.decisions[key].supersedes) or "")
+        yield from reversed(chain)
 
 
 def _arrive(session: Session, names: Names, there: Message | Decision, ids: Mapping[str, str]) -> Message | Decision:

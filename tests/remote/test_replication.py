@@ -424,6 +424,25 @@ def test_a_decision_holds_everywhere_and_is_told_once(cluster: Cluster, pair: tu
     assert [decision.text for decision in decisions.listing(alice.session)] == ["we use spaces"]
 
 
+def test_who_joins_later_knows_what_took_whose_place(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    for number in range(20):  # her revisions are ahead of his
+        tasks.create(alice.session, Says(title=f"task {number}"))
+    decisions.decide(alice.session, "we use tabs")
+    mail.send(alice.session, "all", "tabs?")
+    meet(alice, bob)
+    (here,) = decisions.listing(bob.session)
+    decisions.decide(bob.session, "we use spaces", supersedes=here.id)
+    (message,) = (found for found in mail.inbox(bob.session) if found.body == "tabs?")
+    mail.send(bob.session, "all", "no", reply_to=message.id)
+    bob.syncs()
+    carol = cluster.machine("north").agent("carol")
+    carol.syncs()
+    assert [decision.text for decision in decisions.listing(carol.session)] == ["we use spaces"]
+    heard = {found.body: found for found in carol.session.store.state().messages()}
+    assert heard["no"].reply_to == heard["tabs?"].id
+
+
 # ---------------------------------------------------------------- who is there
 def test_the_agents_of_other_machines_are_on_the_board(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
