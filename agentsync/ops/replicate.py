@@ -62,7 +62,7 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
     copies = contents.words(there.files)
     base = _base(there, copies)
     state = session.store.state()
-    names = names_for(there, state)
+    names = names_for(there, state, copies)
     arrived: list[Message] = []
     decided: list[Decision] = []
     ids = {record.origin: record.id for record in _words(state) if record.origin}
@@ -92,7 +92,7 @@ def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
     """What the board does not know of what happened here, once `take_over` is done; None = to be removed."""
     copies = contents.words(there.files)
     state = session.store.state()
-    names, me = names_for(there, state), there.link.machine
+    names, me = names_for(there, state, copies), there.link.machine
     found: dict[str, Record | None] = {}
     local = {task.id: task for task in state.tasks()}
     for task in local.values():
@@ -141,11 +141,14 @@ def _unreadable(state: State) -> Collection[str]:
     return state.damaged.keys() | state.newer | state.strange.keys()
 
 
-def names_for(there: Exchange, state: State) -> Names:
-    """What is called how, by all machines that are known."""
+def names_for(there: Exchange, state: State, copies: Copies) -> Names:
+    """What is called how, by all machines that are known, or were: on the board, every name ends with one."""
     others = {machine.id for machine in state.machines()} | there.shared.machines.keys()
     words = (key for key in there.files if key.startswith(("messages/", "decisions/")))
-    return Names(there.link.machine, others | {machine for key in words if (machine := replicas.machine_of(key))})
+    others |= {machine for key in words if (machine := replicas.machine_of(key))}
+    people = {name for task in copies.tasks.values() for name in (task.created_by, task.owner) if name}
+    people |= {reader.agent for message in copies.messages.values() for reader in message.readers}
+    return Names(there.link.machine, others | {name.rpartition(".")[2] for name in people})
 
 
 def _base(there: Exchange, copies: Copies) -> Copies:

@@ -12,7 +12,7 @@ from remote.cluster import Agent, Cluster
 from agentsync.core import delivery
 from agentsync.core.progress import Says
 from agentsync.core.tasks import Changed, Refused
-from agentsync.ops import care, decisions, engines, mail, requests, status, tasks
+from agentsync.ops import care, decisions, engines, mail, remote, requests, status, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,6 +199,24 @@ def test_finished_tasks_that_one_machine_clears_away_go_everywhere(
     care.gc(alice.session)
     meet(alice, bob)
     assert len(board_of(alice)) == len(board_of(bob)) == 1
+
+
+def test_who_comes_back_after_it_was_forgotten_has_its_task_still(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    made = tasks.create(bob.session, Says(title="Login form"))
+    tasks.claim(bob.session, made.id)
+    meet(bob, alice)
+    cluster.advance(minutes=31 * 24 * 60)
+    alice.beats()
+    meet(alice, alice)
+    assert f"machines/{cluster.machines['west'].name}.json" not in cluster.files()
+    tasks.note(alice.session, made.id, "where is bob?")
+    alice.syncs()
+    bob.beats()
+    meet(bob, alice)
+    there = board_of(alice)["Login form"]
+    assert there.owner == there.created_by == abroad(bob, cluster, "west")
+    assert board_of(bob)["Login form"].owner == "bob"
 
 
 # ---------------------------------------------------------------- claims that ask first
@@ -409,6 +427,22 @@ def test_a_request_goes_to_the_other_machine_and_its_answer_comes_back(pair: tup
     alice.unlocks("a.py")
     bob.syncs()
     assert any("a.py" in line for line in bob.was_told())
+
+
+def test_who_was_written_to_is_called_the_same_after_its_machine_left(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, bob = pair
+    carol = cluster.machine("north").agent("carol")
+    carol.registers()
+    meet(carol, alice)
+    mail.send(alice.session, "all", "we use tabs")
+    meet(alice, carol)
+    remote.remove(bob.session)
+    meet(carol, alice, carol, alice)
+    (message,) = mail.sent(alice.session)
+    names = {abroad(bob, cluster, "west"), abroad(carol, cluster, "north")}
+    assert {reader.agent for reader in message.readers} == names
 
 
 # ---------------------------------------------------------------- decisions
