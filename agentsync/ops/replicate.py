@@ -99,9 +99,9 @@ def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
         key, mine = keys.task(task.id), replicas.task_abroad(task, names)
         if mine is not None and key not in copies.closed and _plain(copies.tasks.get(key)) != mine:
             found[key] = replace(mine, machine=me)
+    kept, settled = state.messages(), state.decisions()
     unreadable = _unreadable(state)
     found |= {key: None for key, task in copies.tasks.items() if task.id not in local and key not in unreadable}
-    kept, settled = state.messages(), state.decisions()
     origins = {record.id: record.origin for record in _words(state) if record.origin}
     abroad: dict[str, Message | Decision] = {}
     for message in kept:
@@ -114,7 +114,8 @@ def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
         if key not in copies.closed:
             found |= _news(key, record, copies, me)
     for key in (*copies.messages, *copies.decisions):
-        if key not in abroad and key not in unreadable and _may_go(key, copies, me, state.now):
+        is_lost = key not in abroad and key.replace(f".{me}.json", ".json") not in unreadable
+        if is_lost and _may_go(key, copies, me, state.now):
             found[key] = None
     return found
 

@@ -477,6 +477,22 @@ def test_who_joins_later_knows_what_took_whose_place(cluster: Cluster, pair: tup
     assert heard["no"].reply_to == heard["tabs?"].id
 
 
+def test_what_cannot_be_read_here_stays_on_the_board(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, _ = pair
+    decisions.decide(alice.session, "we use tabs")
+    mail.send(alice.session, "all", "tabs!")
+    alice.syncs()
+    state = cluster.machines["east"].state
+    kept = [next((state / folder).glob("*.json")) for folder in ("decisions", "messages")]
+    texts = [path.read_text() for path in kept]
+    for path in kept:
+        path.write_text("{")
+    alice.syncs()
+    for path, text in zip(kept, texts, strict=True):
+        path.write_text(text)
+    assert {key.partition("/")[0] for key in cluster.files()} >= {"decisions", "messages"}
+
+
 # ---------------------------------------------------------------- who is there
 def test_the_agents_of_other_machines_are_on_the_board(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
