@@ -494,6 +494,25 @@ def test_what_cannot_be_read_here_stays_on_the_board(cluster: Cluster, pair: tup
 
 
 # ---------------------------------------------------------------- who is there
+def test_who_takes_part_again_is_who_it_was(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    made = tasks.create(alice.session, Says(title="Login form"))
+    tasks.claim(alice.session, made.id)
+    decisions.decide(alice.session, "we use tabs")
+    mail.send(alice.session, "all", "hello")
+    meet(alice, bob)
+    assert told(bob) == ["hello"]
+    remote.remove(alice.session)
+    bob.syncs()
+    again = remote.add(alice.session, f"memory:{cluster.machines['east'].root}")
+    assert again.link.machine == cluster.machines["east"].name
+    meet(alice, bob, alice, bob)
+    assert told(bob) == told(alice) == []
+    assert [len(decisions.listing(agent.session)) for agent in pair] == [1, 1]
+    assert board_of(alice)["Login form"].owner == "alice"
+    assert board_of(bob)["Login form"].owner == abroad(alice, cluster, "east")
+
+
 def test_the_agents_of_other_machines_are_on_the_board(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
     there = {presence.agent.id: presence.agent for presence in status.overview(alice.session).agents}
