@@ -51,6 +51,9 @@ class Brought(Struct, frozen=True, kw_only=True, gc=False):
     decisions: tuple[Decision, ...] = ()
 
 
+NOTHING = Brought()
+
+
 def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Brought:
     """Bring what is new on the board, after a look at it.
 
@@ -88,13 +91,19 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
     )
 
 
-def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
-    """What the board does not know of what happened here, once `take_over` is done; None = to be removed."""
+def changes(there: Exchange, session: Session, unwritten: Brought = NOTHING) -> dict[str, Record | None]:
+    """What the board does not know of what happened here, once `take_over` is done; None = to be removed.
+
+    Args:
+        there: The board.
+        session: Whose.
+        unwritten: What `take_over` would have brought, if it was not to write.
+    """
     copies = contents.words(there.files)
     state = session.store.state()
     names, me = names_for(there, state, copies), there.link.machine
     found: dict[str, Record | None] = {}
-    local = {task.id: task for task in state.tasks()}
+    local = {task.id: task for task in (*state.tasks(), *unwritten.tasks) if task.id not in unwritten.gone}
     for task in local.values():
         key, mine = keys.task(task.id), replicas.task_abroad(task, names)
         if mine is not None and key not in copies.closed and _plain(copies.tasks.get(key)) != mine:

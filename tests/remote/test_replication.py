@@ -532,6 +532,22 @@ def test_a_sync_without_news_writes_nothing(cluster: Cluster, pair: tuple[Agent,
     assert [agent.session.store.revision() for agent in pair] == revisions
 
 
+def test_a_dry_run_tells_what_the_sync_then_does(pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    for title in ("Login form", "Logo", "Schema"):
+        tasks.create(alice.session, Says(title=title))
+    meet(alice, bob)
+    tasks.create(bob.session, Says(title="Queries"))
+    for title in ("Login form", "Logo"):
+        tasks.claim(bob.session, title)
+    bob.syncs()
+    for title in ("Login form", "Schema"):
+        tasks.note(alice.session, title, "hurry")
+    told_of, done = alice.syncs(dry_run=True), alice.syncs()
+    assert (told_of.put, told_of.dropped) == (done.put, done.dropped)
+    assert len(done.put) == 2
+
+
 def test_a_rewound_board_gets_back_what_it_lost(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
     before = cluster.hub.current
