@@ -242,6 +242,8 @@ def _share(world: World, ada: Player, player: Callable[..., Player]) -> None:
     remote.add(gil.session, str(hub))
     assert isinstance(gil.locks("assets/logo.svg", remote=True, reason="a new colour"), Granted)
     remote.add(ada.session, str(hub))
+    remote.remove(ada.session)
+    remote.add(ada.session, str(hub))
     assert isinstance(ada.locks("assets/icons/", remote=True), Granted)
     background.note(ada.session, f"{hub} could not be reached: no answer in 20 s")
 

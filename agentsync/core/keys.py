@@ -19,6 +19,9 @@ INTENT = "intent.json"
 GUARD = "guard"
 
 LINK = "remote/link.json"
+LEFT = "remote/left.json"
+"""The link as it was when this clone stopped to take part: should it again, it is called the same."""
+
 BOARD = "remote/board.json"
 DUE = "remote/due"
 """Empty; its mtime says when the next sync in the background is to begin."""

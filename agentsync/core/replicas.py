@@ -140,7 +140,7 @@ def _either(name: str, base: Task, mine: Task, theirs: Task) -> object:
 
 
 def _both(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*one, *other)))
+    return tuple(dict.fromkeys((*one, *other)))[: progress.MAX_FILES]  # a task with more is none to anybody
 
 
 def is_sound_task(key: str, task: Task) -> bool:

@@ -41,7 +41,10 @@ def sync_if_due(session: Session) -> bool:
     due = files.status(keys.DUE)
     if due is not None and now < due.st_mtime <= now + EVERY_S:  # later than that: a clock was wrong
         return False
-    put_off(session)
+    try:
+        put_off(session)
+    except OSError:
+        return False  # a board that is only to be read; and what is not put off would begin with every command
     _start(session)
     return True
 

@@ -66,9 +66,11 @@ def add(session: Session, remote: str, ref: str = REF, backend: Backend | None =
     _check_ref(ref)
     with session.store.transaction(session.me.id, session.timeout) as tx:
         now, found = tx.state.now, tx.state.link()  # and the directory is there
+        left = tx.state.record(keys.LEFT, Link)
     if found is not None:
         raise UsageError(f"this clone takes part in the board at {found[0].remote} already", "agent-sync remote remove")
-    link = Link(remote=remote, ref=ref, machine=session.runtime.random_id(MACHINE_LETTERS), created_at=now)
+    machine = left.machine if left else session.runtime.random_id(MACHINE_LETTERS)
+    link = Link(remote=remote, ref=ref, machine=machine, created_at=now)
     with exchange.alone(session):
         there = Exchange(session, link, backend)
         there.look(dry_run=True)
@@ -138,7 +140,8 @@ def remove(session: Session, backend: Backend | None = None) -> Standing:
             writes += [Drop(keys.agent(guest)) for guest in guests]
             writes += [Drop(keys.machine(machine.id)) for machine in tx.state.machines()]
             writes += [Drop(key) for key in (keys.BOARD, keys.LINK)]
-            tx.commit("remote", f"{session.me.id} shares nothing with other machines any more", writes)
+            left = Put(keys.LEFT, there.link)
+            tx.commit("remote", f"{session.me.id} shares nothing with other machines any more", [left, *writes])
         for engine in ("remote.git", "remote.etcd"):
             session.store.files.remove_tree(engine)
         for key in (keys.DUE, background.TROUBLE):

@@ -51,6 +51,9 @@ class Brought(Struct, frozen=True, kw_only=True, gc=False):
     decisions: tuple[Decision, ...] = ()
 
 
+NOTHING = Brought()
+
+
 def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Brought:
     """Bring what is new on the board, after a look at it.
 
@@ -62,11 +65,11 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
     copies = contents.words(there.files)
     base = _base(there, copies)
     state = session.store.state()
-    names = names_for(there, state)
+    names = names_for(there, state, copies)
     arrived: list[Message] = []
     decided: list[Decision] = []
     ids = {record.origin: record.id for record in _words(state) if record.origin}
-    for key in sorted(_unknown(copies, base, state, names)):
+    for key in _in_order(_unknown(copies, base, state, names), copies):
         found = copies.messages.get(key) or copies.decisions[key]
         if not dry_run:
             found = _arrive(session, names, found, ids)
@@ -88,20 +91,26 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
     )
 
 
-def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
-    """What the board does not know of what happened here, once `take_over` is done; None = to be removed."""
+def changes(there: Exchange, session: Session, unwritten: Brought = NOTHING) -> dict[str, Record | None]:
+    """What the board does not know of what happened here, once `take_over` is done; None = to be removed.
+
+    Args:
+        there: The board.
+        session: Whose.
+        unwritten: What `take_over` would have brought, if it was not to write.
+    """
     copies = contents.words(there.files)
     state = session.store.state()
-    names, me = names_for(there, state), there.link.machine
+    names, me = names_for(there, state, copies), there.link.machine
     found: dict[str, Record | None] = {}
-    local = {task.id: task for task in state.tasks()}
+    local = {task.id: task for task in (*state.tasks(), *unwritten.tasks) if task.id not in unwritten.gone}
     for task in local.values():
         key, mine = keys.task(task.id), replicas.task_abroad(task, names)
         if mine is not None and key not in copies.closed and _plain(copies.tasks.get(key)) != mine:
             found[key] = replace(mine, machine=me)
+    kept, settled = state.messages(), state.decisions()
     unreadable = _unreadable(state)
     found |= {key: None for key, task in copies.tasks.items() if task.id not in local and key not in unreadable}
-    kept, settled = state.messages(), state.decisions()
     origins = {record.id: record.origin for record in _words(state) if record.origin}
     abroad: dict[str, Message | Decision] = {}
     for message in kept:
@@ -114,7 +123,8 @@ def changes(there: Exchange, session: Session) -> dict[str, Record | None]:
         if key not in copies.closed:
             found |= _news(key, record, copies, me)
     for key in (*copies.messages, *copies.decisions):
-        if key not in abroad and key not in unreadable and _may_go(key, copies, me, state.now):
+        is_lost = key not in abroad and key.replace(f".{me}.json", ".json") not in unreadable
+        if is_lost and _may_go(key, copies, me, state.now):
             found[key] = None
     return found
 
@@ -141,11 +151,14 @@ def _unreadable(state: State) -> Collection[str]:
     return state.damaged.keys() | state.newer | state.strange.keys()
 
 
-def names_for(there: Exchange, state: State) -> Names:
-    """What is called how, by all machines that are known."""
+def names_for(there: Exchange, state: State, copies: Copies) -> Names:
+    """What is called how, by all machines that are known, or were: on the board, every name ends with one."""
     others = {machine.id for machine in state.machines()} | there.shared.machines.keys()
     words = (key for key in there.files if key.startswith(("messages/", "decisions/")))
-    return Names(there.link.machine, others | {machine for key in words if (machine := replicas.machine_of(key))})
+    others |= {machine for key in words if (machine := replicas.machine_of(key))}
+    people = {name for task in copies.tasks.values() for name in (task.created_by, task.owner) if name}
+    people |= {reader.agent for message in copies.messages.values() for reader in message.readers}
+    return Names(there.link.machine, others | {name.rpartition(".")[2] for name in people})
 
 
 def _base(there: Exchange, copies: Copies) -> Copies:
@@ -178,6 +191,22 @@ def _unknown(copies: Copies, base: Copies, state: State, names: Names) -> Iterab
         is_ours = is_ours and state.now - message.created_at <= delivery.MAX_AGE  # older ones may have been here
         if is_ours and key not in known and replicas.machine_of(key) != names.me:
             yield key
+
+
+def _in_order(unknown: Iterable[str], copies: Copies) -> Iterable[str]:
+    """The same keys, each after what it refers to: the numbers of several machines do not tell which was first."""
+    places = {message.id: key for key, message in copies.messages.items()}
+    places |= {decision.id: key for key, decision in copies.decisions.items()}
+    left = dict.fromkeys(sorted(unknown))
+    while left:
+        chain: list[str] = []
+        key: str | None = next(iter(left))
+        while key in left:
+            del left[key]
+            chain.append(key)
+            message = copies.messages.get(key)
+            key = places.get((message.reply_to if message else copies.decisions[key].supersedes) or "")
+        yield from reversed(chain)
 
 
 def _arrive(session: Session, names: Names, there: Message | Decision, ids: Mapping[str, str]) -> Message | Decision:

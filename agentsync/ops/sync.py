@@ -28,7 +28,7 @@ class Synced(Struct, frozen=True, kw_only=True, gc=False):
     """What a sync did, or would do."""
 
     came: Came
-    brought: Brought = Brought()
+    brought: Brought = replicate.NOTHING
     """Tasks and words that came."""
     put: tuple[str, ...] = ()
     """Keys of records that were put on the board, its own not counted."""
@@ -65,7 +65,8 @@ def sync(
         came = there.look(dry_run=dry_run)
         rewound = there.is_rewound
         brought = replicate.take_over(there, session, dry_run=dry_run)
-        put, dropped = publish(there, dry_run=dry_run, whole=session)
+        unwritten = brought if dry_run else replicate.NOTHING
+        put, dropped = publish(there, dry_run=dry_run, whole=session, unwritten=unwritten)
         return Synced(came=came, brought=brought, put=put, dropped=dropped, rewound=rewound)
 
 
@@ -87,7 +88,7 @@ def tell(session: Session, released: Sequence[Lock], backend: Backend | None = N
 
 
 def publish(
-    there: Exchange, dry_run: bool = False, whole: Session | None = None
+    there: Exchange, dry_run: bool = False, whole: Session | None = None, unwritten: Brought = replicate.NOTHING
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Commit to the board what happened here, as often as it takes.
 
@@ -95,12 +96,13 @@ def publish(
         there: The board.
         dry_run: Whether nothing is to change.
         whole: Whose tasks and words are to be told too, those of the board having been taken over; None = only locks.
+        unwritten: What was brought, but not written here.
 
     Returns:
         Keys that were put and dropped, or would be.
     """
     while True:
-        more = replicate.changes(there, whole) if whole is not None else None
+        more = replicate.changes(there, whole, unwritten) if whole is not None else None
         drops = [key for key, lock in there.shared.locks.items() if there.forced.get(key) == lock.token]
         plan = there.plan(drops=drops, more=more)
         assert isinstance(plan, Plan), "nothing was asked for, so nothing can be in the way"

@@ -12,7 +12,7 @@ from world import NOON
 
 from agentsync.core import replicas
 from agentsync.core.records import Decision, Message, Reader, Task
-from agentsync.core.replicas import STANDING, Names, merged
+from agentsync.core.replicas import STANDING, Names, is_sound_task, merged
 
 BASE = Task(id="t-k302", title="Login form", created_by="al.east", created_at=NOON, updated_at=NOON)
 EAST, WEST = Names("east", ["west"]), Names("west", ["east"])
@@ -83,6 +83,14 @@ def test_a_claim_and_a_note_stand_beside_each_other() -> None:
     found = merged(BASE, claimed("al.east"), replace(BASE, note="hurry"))
     assert found is not None
     assert (found.owner, found.note) == ("al.east", "hurry")
+
+
+def test_of_two_long_lists_no_more_comes_than_a_task_may_have() -> None:
+    mine, theirs = (replace(BASE, files=tuple(f"{side}{n}.py" for n in range(150))) for side in "ab")
+    found = merged(BASE, mine, replace(theirs, created_by="al.east"))
+    assert found is not None
+    assert is_sound_task(f"tasks/{found.id}.json", replace(found, created_by="al.east"))
+    assert {*theirs.files} <= {*found.files}
 
 
 def test_who_goes_on_with_what_the_other_has_cleared_away_keeps_it() -> None:

@@ -135,6 +135,17 @@ def test_it_begins_once_in_a_while_and_not_without_a_remote(team: Team, monkeypa
     assert len(started) == 2
 
 
+def test_a_board_that_cannot_be_written_is_still_read(team: Team) -> None:
+    east = team.clones[0]
+    due = east / ".claude/coordination/remote/due"
+    due.unlink()
+    due.mkdir()  # as good as a read-only file system, for anybody
+    os.utime(due, (1000, 1000))
+    assert "MACHINES" in command(east, "status")
+    assert not background.sync_if_due(team.session(east))
+    due.rmdir()
+
+
 def test_what_fails_is_shown_until_it_works_again(team: Team) -> None:
     clone, session = team.clones[0], team.session(team.clones[0])
     team.hub.rename(team.hub.with_name("gone.git"))

@@ -11,7 +11,7 @@ from remote.cluster import Agent, Cluster
 from agentsync.core import delivery
 from agentsync.core.progress import Says
 from agentsync.core.tasks import Changed, Refused
-from agentsync.ops import care, decisions, engines, mail, requests, status, tasks
+from agentsync.ops import care, decisions, engines, mail, remote, requests, status, tasks
 
 if TYPE_CHECKING:
     from agentsync.core.records import Task
@@ -187,6 +187,24 @@ def test_finished_tasks_that_one_machine_clears_away_go_everywhere(
     care.gc(alice.session)
     meet(alice, bob)
     assert len(board_of(alice)) == len(board_of(bob)) == 1
+
+
+def test_who_comes_back_after_it_was_forgotten_has_its_task_still(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    made = tasks.create(bob.session, Says(title="Login form"))
+    tasks.claim(bob.session, made.id)
+    meet(bob, alice)
+    cluster.advance(minutes=31 * 24 * 60)
+    alice.beats()
+    meet(alice, alice)
+    assert f"machines/{cluster.machines['west'].name}.json" not in cluster.files()
+    tasks.note(alice.session, made.id, "where is bob?")
+    alice.syncs()
+    bob.beats()
+    meet(bob, alice)
+    there = board_of(alice)["Login form"]
+    assert there.owner == there.created_by == abroad(bob, cluster, "west")
+    assert board_of(bob)["Login form"].owner == "bob"
 
 
 # ---------------------------------------------------------------- claims that ask first
@@ -399,6 +417,22 @@ def test_a_request_goes_to_the_other_machine_and_its_answer_comes_back(pair: tup
     assert any("a.py" in line for line in bob.was_told())
 
 
+def test_who_was_written_to_is_called_the_same_after_its_machine_left(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, bob = pair
+    carol = cluster.machine("north").agent("carol")
+    carol.registers()
+    meet(carol, alice)
+    mail.send(alice.session, "all", "we use tabs")
+    meet(alice, carol)
+    remote.remove(bob.session)
+    meet(carol, alice, carol, alice)
+    (message,) = mail.sent(alice.session)
+    names = {abroad(bob, cluster, "west"), abroad(carol, cluster, "north")}
+    assert {reader.agent for reader in message.readers} == names
+
+
 # ---------------------------------------------------------------- decisions
 def test_a_decision_holds_everywhere_and_is_told_once(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
@@ -412,7 +446,61 @@ def test_a_decision_holds_everywhere_and_is_told_once(cluster: Cluster, pair: tu
     assert [decision.text for decision in decisions.listing(alice.session)] == ["we use spaces"]
 
 
+def test_who_joins_later_knows_what_took_whose_place(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    for number in range(20):  # her revisions are ahead of his
+        tasks.create(alice.session, Says(title=f"task {number}"))
+    decisions.decide(alice.session, "we use tabs")
+    mail.send(alice.session, "all", "tabs?")
+    meet(alice, bob)
+    (here,) = decisions.listing(bob.session)
+    decisions.decide(bob.session, "we use spaces", supersedes=here.id)
+    (message,) = (found for found in mail.inbox(bob.session) if found.body == "tabs?")
+    mail.send(bob.session, "all", "no", reply_to=message.id)
+    bob.syncs()
+    carol = cluster.machine("north").agent("carol")
+    carol.syncs()
+    assert [decision.text for decision in decisions.listing(carol.session)] == ["we use spaces"]
+    heard = {found.body: found for found in carol.session.store.state().messages()}
+    assert heard["no"].reply_to == heard["tabs?"].id
+
+
+def test_what_cannot_be_read_here_stays_on_the_board(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, _ = pair
+    decisions.decide(alice.session, "we use tabs")
+    mail.send(alice.session, "all", "tabs!")
+    alice.syncs()
+    state = cluster.machines["east"].state
+    kept = [next((state / folder).glob("*.json")) for folder in ("decisions", "messages")]
+    texts = [path.read_text() for path in kept]
+    for path in kept:
+        path.write_text("{")
+    alice.syncs()
+    for path, text in zip(kept, texts, strict=True):
+        path.write_text(text)
+    assert {key.partition("/")[0] for key in cluster.files()} >= {"decisions", "messages"}
+
+
 # ---------------------------------------------------------------- who is there
+def test_who_takes_part_again_is_who_it_was(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    made = tasks.create(alice.session, Says(title="Login form"))
+    tasks.claim(alice.session, made.id)
+    decisions.decide(alice.session, "we use tabs")
+    mail.send(alice.session, "all", "hello")
+    meet(alice, bob)
+    assert told(bob) == ["hello"]
+    remote.remove(alice.session)
+    bob.syncs()
+    again = remote.add(alice.session, f"memory:{cluster.machines['east'].root}")
+    assert again.link.machine == cluster.machines["east"].name
+    meet(alice, bob, alice, bob)
+    assert told(bob) == told(alice) == []
+    assert [len(decisions.listing(agent.session)) for agent in pair] == [1, 1]
+    assert board_of(alice)["Login form"].owner == "alice"
+    assert board_of(bob)["Login form"].owner == abroad(alice, cluster, "east")
+
+
 def test_the_agents_of_other_machines_are_on_the_board(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
     there = {presence.agent.id: presence.agent for presence in status.overview(alice.session).agents}
@@ -430,6 +518,22 @@ def test_a_sync_without_news_writes_nothing(cluster: Cluster, pair: tuple[Agent,
     meet(alice, bob)
     assert cluster.hub.current == serial
     assert [agent.session.store.revision() for agent in pair] == revisions
+
+
+def test_a_dry_run_tells_what_the_sync_then_does(pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    for title in ("Login form", "Logo", "Schema"):
+        tasks.create(alice.session, Says(title=title))
+    meet(alice, bob)
+    tasks.create(bob.session, Says(title="Queries"))
+    for title in ("Login form", "Logo"):
+        tasks.claim(bob.session, title)
+    bob.syncs()
+    for title in ("Login form", "Schema"):
+        tasks.note(alice.session, title, "hurry")
+    told_of, done = alice.syncs(dry_run=True), alice.syncs()
+    assert (told_of.put, told_of.dropped) == (done.put, done.dropped)
+    assert len(done.put) == 2
 
 
 def test_a_rewound_board_gets_back_what_it_lost(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
