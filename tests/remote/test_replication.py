@@ -359,6 +359,29 @@ def test_mail_to_a_session_that_was_cleared_reaches_the_one_that_follows(
     assert [message.body for _, message in second.session.store.state().inbox(second.id)] == ["hello"]
 
 
+def test_the_receipt_of_a_session_that_was_cleared_is_that_of_its_heir(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, bob = pair
+    west = cluster.machines["west"]
+    west.machine.start(4242)
+    first = west.client("11111111-1111-4222-8333-0123456789ab", pid=4242)
+    first.registers()
+    meet(bob, alice)
+    mail.send(alice.session, f"{first.id}.{west.name}", "hello")
+    meet(alice, bob)
+    first.ends(continues=True)
+    second = west.client("22222222-1111-4222-8333-0123456789cd", pid=4242)
+    second.registers()
+    assert told(second) == ["hello"]
+    meet(bob, alice, bob, alice)
+    (message,) = mail.sent(alice.session)
+    assert [(r.agent, r.delivered_at is not None) for r in message.readers] == [(f"{second.id}.{west.name}", True)]
+    serial = cluster.hub.current
+    meet(bob, alice)
+    assert cluster.hub.current == serial
+
+
 def test_mail_that_was_cleared_away_does_not_come_again(
     cluster: Cluster, pair: tuple[Agent, Agent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
