@@ -516,6 +516,20 @@ def test_what_cannot_be_read_here_stays_on_the_board(cluster: Cluster, pair: tup
     assert {key.partition("/")[0] for key in cluster.files()} >= {"decisions", "messages"}
 
 
+def test_what_was_superseded_before_it_came_does_not_hold(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    carol = cluster.machine("north").agent("carol")
+    before = cluster.hub.current
+    decisions.decide(alice.session, "we use tabs")
+    meet(alice, bob)
+    (here,) = decisions.listing(bob.session)
+    decisions.decide(bob.session, "we use spaces", supersedes=here.id)
+    cluster.hub.current = before
+    meet(bob, carol, alice, carol)
+    assert [decision.text for decision in decisions.listing(carol.session)] == ["we use spaces"]
+    assert len(carol.session.store.state().decisions()) == 2
+
+
 # ---------------------------------------------------------------- who is there
 def test_who_takes_part_again_is_who_it_was(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
     alice, bob = pair
