@@ -69,8 +69,8 @@ MAIL = View(
 
 
 def _decisions(seen: Survey, _events: Sequence[Event]) -> list[Row]:
-    gone = {one.supersedes for one in seen.decisions}
-    return [Row(one.id, Settled(one, one.id not in gone)) for one in reversed(seen.decisions)]
+    valid = {one.id for one in current(seen.decisions)}
+    return [Row(one.id, Settled(one, one.id in valid)) for one in reversed(seen.decisions)]
 
 
 class Settled(NamedTuple):

@@ -23,8 +23,8 @@ KEPT = 100
 
 def current(decisions: Sequence[Decision]) -> list[Decision]:
     """Those that nothing has superseded, in their order."""
-    gone = {decision.supersedes for decision in decisions}
-    return [decision for decision in decisions if decision.id not in gone]
+    gone = {decision.supersedes for decision in decisions}  # by everybody's name, of one that came after it
+    return [found for found in decisions if gone.isdisjoint((found.id, found.origin or found.id))]
 
 
 def decide(known: Sequence[Decision], me: Agent, text: str, supersedes: str | None, stamp: Stamp) -> Decision:

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from agentsync.core import keys
+from agentsync.core.agents import RESERVED
 from agentsync.errors import AgentSyncError, GuardTimeoutError
 
 if TYPE_CHECKING:
@@ -61,11 +62,13 @@ def _start(session: Session) -> None:
     place, env = session.place, session.runtime.env
     places = {"AGENT_SYNC_ROOT": place.root, "AGENT_SYNC_DIR": place.state}  # may be relative to where we are
     named = {name: path for name, path in places.items() if env.get(name)}
+    if session.me.id not in RESERVED:  # the operator is one only in the console
+        named["AGENT_SYNC_ID"] = session.me.id
     try:
         child = subprocess.Popen(
             words,
             cwd=place.base,
-            env={**env, **named, "AGENT_SYNC_ID": session.me.id},
+            env={**env, **named},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -133,7 +133,9 @@ def _news(key: str, record: Message | Decision, copies: Copies, me: str) -> dict
     """What of a message or decision of here the board does not know."""
     known = copies.messages.get(key)
     if isinstance(record, Message) and known is not None:
-        readers = replicas.receipts(known.readers, record.readers)
+        mine = {reader.agent for reader in record.readers}  # an agent whose heir has its mail is none any more
+        left = tuple(r for r in known.readers if r.agent in mine or not r.agent.endswith(f".{me}"))
+        readers = replicas.receipts(left, record.readers)
         return {} if readers == known.readers else {key: replace(known, readers=readers)}
     is_there = known is not None or key in copies.decisions
     return {} if is_there or replicas.machine_of(key) != me else {key: record}
@@ -311,8 +313,9 @@ def _receipts(state: State, copies: Copies, names: Names) -> Iterable[Write]:
         there = copies.messages.get(replicas.place_of(replicas.name_of(message, names.me)))
         if there is None:
             continue
-        readers = (replace(reader, agent=names.here(reader.agent)) for reader in there.readers)
-        known = replicas.receipts(message.readers, (r for r in readers if names.is_guest(r.agent)))
+        guests = {r.agent: r for r in there.readers if not names.is_ours(r.agent)}  # told of by their machines alone
+        left = tuple(r for r in message.readers if r.agent in guests or not names.is_guest(r.agent))
+        known = replicas.receipts(left, guests.values())
         if known != message.readers:
             yield Put(keys.message(messages.revision_of(message)), replace(message, readers=known))
 

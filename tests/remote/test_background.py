@@ -15,7 +15,8 @@ import pytest
 from remote.test_processes import Team
 
 from agentsync.core.progress import Says
-from agentsync.ops import background, mail, remote, sync, tasks
+from agentsync.ops import background, mail, operator, remote, sync, tasks
+from agentsync.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,6 +134,20 @@ def test_it_begins_once_in_a_while_and_not_without_a_remote(team: Team, monkeypa
     remote.remove(session)
     assert not background.sync_if_due(session)
     assert len(started) == 2
+
+
+def test_what_the_person_at_the_console_does_is_told_too(team: Team) -> None:
+    east = team.clones[0]
+    env = {"PATH": os.environ["PATH"], "HOME": str(east.parent)}
+    session = operator.open_operator(Runtime(env=env, cwd=str(east)))
+    tasks.create(session, Says(title="Login form"))
+    is_due(east)
+    assert background.sync_if_due(session)
+    assert background._children[0].wait(60) == 0
+    assert background.trouble(session) is None
+    sync.sync(team.session(team.clones[1]))
+    (task,) = team.session(team.clones[1]).store.state().tasks()
+    assert task.created_by.startswith("operator.")
 
 
 def test_a_board_that_cannot_be_written_is_still_read(team: Team) -> None:

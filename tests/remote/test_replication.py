@@ -347,6 +347,29 @@ def test_mail_to_a_session_that_was_cleared_reaches_the_one_that_follows(
     assert [message.body for _, message in second.session.store.state().inbox(second.id)] == ["hello"]
 
 
+def test_the_receipt_of_a_session_that_was_cleared_is_that_of_its_heir(
+    cluster: Cluster, pair: tuple[Agent, Agent]
+) -> None:
+    alice, bob = pair
+    west = cluster.machines["west"]
+    west.machine.start(4242)
+    first = west.client("11111111-1111-4222-8333-0123456789ab", pid=4242)
+    first.registers()
+    meet(bob, alice)
+    mail.send(alice.session, f"{first.id}.{west.name}", "hello")
+    meet(alice, bob)
+    first.ends(continues=True)
+    second = west.client("22222222-1111-4222-8333-0123456789cd", pid=4242)
+    second.registers()
+    assert told(second) == ["hello"]
+    meet(bob, alice, bob, alice)
+    (message,) = mail.sent(alice.session)
+    assert [(r.agent, r.delivered_at is not None) for r in message.readers] == [(f"{second.id}.{west.name}", True)]
+    serial = cluster.hub.current
+    meet(bob, alice)
+    assert cluster.hub.current == serial
+
+
 def test_mail_that_was_cleared_away_does_not_come_again(
     cluster: Cluster, pair: tuple[Agent, Agent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,6 +502,20 @@ def test_what_cannot_be_read_here_stays_on_the_board(cluster: Cluster, pair: tup
     for path, text in zip(kept, texts, strict=True):
         path.write_text(text)
     assert {key.partition("/")[0] for key in cluster.files()} >= {"decisions", "messages"}
+
+
+def test_what_was_superseded_before_it_came_does_not_hold(cluster: Cluster, pair: tuple[Agent, Agent]) -> None:
+    alice, bob = pair
+    carol = cluster.machine("north").agent("carol")
+    before = cluster.hub.current
+    decisions.decide(alice.session, "we use tabs")
+    meet(alice, bob)
+    (here,) = decisions.listing(bob.session)
+    decisions.decide(bob.session, "we use spaces", supersedes=here.id)
+    cluster.hub.current = before
+    meet(bob, carol, alice, carol)
+    assert [decision.text for decision in decisions.listing(carol.session)] == ["we use spaces"]
+    assert len(carol.session.store.state().decisions()) == 2
 
 
 # ---------------------------------------------------------------- who is there
