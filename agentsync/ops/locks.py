@@ -263,8 +263,11 @@ def check(session: Session, paths: Sequence[str]) -> list[Checked]:
     for typed in paths:
         there, targets = resolve_targets(session, [typed])
         everywhere = there.store.config.worktrees == "deny"
-        state = there.store.state()
-        found += [Checked(target=t, verdict=locks.judge_edit(state, session.me.id, t, everywhere)) for t in targets]
+
+        def judge(state: State, targets: Sequence[Target] = targets, everywhere: bool = everywhere) -> list[Checked]:
+            return [Checked(target=t, verdict=locks.judge_edit(state, session.me.id, t, everywhere)) for t in targets]
+
+        found += there.store.at_one_moment(judge)
     if not found:
         raise UsageError("nothing to check was named", "for example: agent-sync check src/app.py")
     return found

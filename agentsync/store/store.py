@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agentsync.core import keys, policy
 from agentsync.core.records import Agent, Format, Waiter
@@ -22,7 +23,7 @@ from agentsync.store.locate import STATE
 from agentsync.store.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from agentsync.core.lease import Life
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from agentsync.runtime import Runtime
     from agentsync.store.locate import Place
     from agentsync.store.transaction import Transaction
+
+T = TypeVar("T")
+
+PAUSES_S = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032)
+"""Between two looks at a board that is just changing: a writer takes a millisecond, more where files are synced."""
 
 
 class Store:
@@ -97,6 +103,21 @@ class Store:
         """
         self.check_directory("")
         return State(self.files, now or self.runtime.now(), self.config, self._life_of)
+
+    def at_one_moment(self, ask: Callable[[State], T]) -> T:
+        """The answer to a question about the board as it stood at one moment, without the guard.
+
+        It is asked again when a transaction was half applied or came in between. A writer that died in the middle
+        leaves an intent for the next one: then the last answer has to do.
+        """
+        for pause_s in (*PAUSES_S, 0.0):
+            before = self.revision()
+            is_quiet = self.files.status(keys.INTENT) is None
+            answer = ask(self.state())
+            if is_quiet and self.files.status(keys.INTENT) is None and self.revision() == before:
+                break
+            time.sleep(pause_s)
+        return answer
 
     def revision(self) -> int:
         """The newest revision."""

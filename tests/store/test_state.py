@@ -17,6 +17,8 @@ from agentsync.ops import edits, locks
 from agentsync.ops.session import open_session
 from agentsync.store import codec
 from agentsync.store.files import Content
+from agentsync.store.state import State
+from agentsync.store.store import PAUSES_S
 
 SAMPLE = Lock(
     path="x",
@@ -321,3 +323,29 @@ def test_one_look_is_not_changed_by_what_comes_later(world: World) -> None:
     world.clock.advance(minutes=61)
     assert state.locks()[0].live
     assert not bob.session.store.state().locks()[0].live
+
+
+# ---------------------------------------------------------------- one moment
+def test_a_question_is_asked_again_when_something_came_in_between(tmp_path: Path) -> None:
+    alice = World(tmp_path).agent("alice")
+    alice.locks("a.py", shared=True)
+    answers: list[int] = []
+
+    def ask(_state: State) -> int:
+        answers.append(len(answers))
+        if len(answers) == 1:
+            alice.locks("a.py")
+        return answers[-1]
+
+    assert alice.session.store.at_one_moment(ask) == 1
+    assert answers == [0, 1]
+
+
+def test_a_writer_that_died_in_the_middle_keeps_nobody_from_an_answer(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    alice = world.agent("alice")
+    alice.locks("a.py")
+    (world.state / "intent.json").write_bytes((world.state / "log/000000000001.json").read_bytes())
+    answers: list[int] = []
+    alice.session.store.at_one_moment(lambda _: answers.append(0))
+    assert len(answers) == len(PAUSES_S) + 1
