@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agentsync.core import agents, decisions, delivery, keys, messages, replicas
-from agentsync.core.changes import ALL, Drop, Put, Write, notices
-from agentsync.core.records import Decision, Message, Reader, Task
+from agentsync.core import keys, messages, replicas
+from agentsync.core.changes import Drop, Put, Write, notices
+from agentsync.core.records import Decision, Message, Task
 from agentsync.core.replicas import Names
 from agentsync.core.tasks import UNFINISHED, name
-from agentsync.ops import contents
+from agentsync.ops import arrivals, contents
 from agentsync.ops.contents import Copies
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from agentsync.core.changes import Stamp
@@ -66,28 +66,18 @@ def take_over(there: Exchange, session: Session, *, dry_run: bool = False) -> Br
     base = _base(there, copies)
     state = session.store.state()
     names = names_for(there, state, copies)
-    arrived: list[Message] = []
-    decided: list[Decision] = []
-    ids = {record.origin: record.id for record in _words(state) if record.origin}
-    for key in _in_order(_unknown(copies, base, state, names), copies):
-        found = copies.messages.get(key) or copies.decisions[key]
-        if not dry_run:
-            found = _arrive(session, names, found, ids)
-            ids[found.origin or ""] = found.id
-        if isinstance(found, Message):
-            arrived.append(found)
-        else:
-            decided.append(found)
+    said = arrivals.bring(session, state, copies, base, names, dry_run=dry_run)
     if dry_run:
         changed = _merge_tasks(state, copies, base, names, there)
+        lost = tuple(_lost(state, changed, names))
     else:
-        changed = _take_tasks(there, session, copies, base, names)
+        changed, lost = _take_tasks(there, session, copies, base, names)
     return Brought(
         tasks=tuple(task for task in changed.values() if task is not None),
         gone=tuple(task_id for task_id, task in changed.items() if task is None),
-        lost=tuple(_lost(state, changed, names)),
-        messages=tuple(arrived),
-        decisions=tuple(decided),
+        lost=lost,
+        messages=tuple(one for one in said if isinstance(one, Message)),
+        decisions=tuple(one for one in said if isinstance(one, Decision)),
     )
 
 
@@ -109,9 +99,10 @@ def changes(there: Exchange, session: Session, unwritten: Brought = NOTHING) -> 
         if mine is not None and key not in copies.closed and _plain(copies.tasks.get(key)) != mine:
             found[key] = replace(mine, machine=me)
     kept, settled = state.messages(), state.decisions()
+    words: list[Message | Decision] = [*kept, *settled]
     unreadable = _unreadable(state)
     found |= {key: None for key, task in copies.tasks.items() if task.id not in local and key not in unreadable}
-    origins = {record.id: record.origin for record in _words(state) if record.origin}
+    origins = {record.id: record.origin for record in words if record.origin}
     abroad: dict[str, Message | Decision] = {}
     for message in kept:
         if replicas.is_shared(message, names) and (sent := replicas.message_abroad(message, origins, names)):
@@ -178,95 +169,6 @@ def _plain(task: Task | None) -> Task | None:
     return replace(task, machine=None) if task is not None else None
 
 
-# ---------------------------------------------------------------- words
-def _words(state: State) -> list[Message | Decision]:
-    return [*state.messages(), *state.decisions()]
-
-
-def _unknown(copies: Copies, base: Copies, state: State, names: Names) -> Iterable[str]:
-    """Keys of messages and decisions that are for here, and have not come yet."""
-    here = {replicas.place_of(replicas.name_of(record, names.me)) for record in _words(state)}
-    known = here | base.messages.keys() | base.decisions.keys()
-    yield from (key for key in copies.decisions if key not in known and replicas.machine_of(key) != names.me)
-    for key, message in copies.messages.items():
-        is_ours = message.to == ALL or any(names.is_ours(reader.agent) for reader in message.readers)
-        is_ours = is_ours and state.now - message.created_at <= delivery.MAX_AGE  # older ones may have been here
-        if is_ours and key not in known and replicas.machine_of(key) != names.me:
-            yield key
-
-
-def _in_order(unknown: Iterable[str], copies: Copies) -> Iterable[str]:
-    """The same keys, each after what it refers to: the numbers of several machines do not tell which was first."""
-    places = {message.id: key for key, message in copies.messages.items()}
-    places |= {decision.id: key for key, decision in copies.decisions.items()}
-    left = dict.fromkeys(sorted(unknown))
-    while left:
-        chain: list[str] = []
-        key: str | None = next(iter(left))
-        while key in left:
-            del left[key]
-            chain.append(key)
-            message = copies.messages.get(key)
-            key = places.get((message.reply_to if message else copies.decisions[key].supersedes) or "")
-        yield from reversed(chain)
-
-
-def _arrive(session: Session, names: Names, there: Message | Decision, ids: Mapping[str, str]) -> Message | Decision:
-    """One message or decision comes, as if its author had written it here.
-
-    Args:
-        session: Whose.
-        names: What is called how.
-        there: As on the board; it is not here yet, and nobody else of this clone brings it.
-        ids: Ids here of what came before, by origin.
-    """
-    author = there.sender if isinstance(there, Message) else there.by
-    writes: Sequence[Write]
-    with session.store.transaction(author, session.timeout) as tx:
-        state = tx.state
-        if isinstance(there, Message):
-            message = replicas.message_here(there, ids, names, tx.stamp.revision, state.now)
-            message, writes = _posted(message, state, names)
-            whom = f"to {message.to}" if message.to == ALL else f"to {', '.join(r.agent for r in message.readers)}"
-            tx.commit("send", f"{message.sender_name} ({author}) wrote {message.id} {whom}", writes, "D")
-            return message
-        decision = replicas.decision_here(there, ids, names, tx.stamp.revision, state.now)
-        writes = decisions.publish(decision, state.presences(), tx.stamp)
-        tx.commit("decision", f"{decision.by_name} ({author}) decided {decision.id}: {decision.text}", writes, "D")
-        return decision
-
-
-def _posted(message: Message, state: State, names: Names) -> tuple[Message, tuple[Write, ...]]:
-    """A message of another machine, with its readers here, and a copy for each that has not been told."""
-    here = [presence for presence in state.presences() if presence.agent.machine is None]
-    readers: dict[str, Reader] = {}
-    waiting: list[str] = []
-    for reader in message.readers:
-        heir = None if names.is_guest(reader.agent) else _whom(reader.agent, state)
-        readers.setdefault(heir or reader.agent, replace(reader, agent=heir or reader.agent))
-        if heir is not None and reader.delivered_at is None and reader.read_at is None:
-            waiting.append(heir)
-    if message.to == ALL:
-        fresh = state.now - message.created_at <= delivery.LATE
-        late = [p.agent for p in here if fresh and not p.is_gone and p.agent.id not in readers]
-        readers |= {agent.id: Reader(agent=agent.id, name=agent.name) for agent in late}
-        waiting = [reader for reader in waiting if fresh] + [agent.id for agent in late]
-    kept = replace(message, readers=tuple(readers.values()))
-    copies = (messages.copy_of(message, reader) for reader in dict.fromkeys(waiting))
-    return kept, (Put(keys.message(messages.revision_of(message)), kept), *copies)
-
-
-def _whom(agent_id: str, state: State) -> str | None:
-    """Who hears what is for an agent of here: it, or the session that goes on after it."""
-    if state.presence(agent_id) is not None:
-        return agent_id
-    past = state.past_agent(agent_id)
-    if past is None:
-        return None
-    heir = (p.agent.id for p in state.presences() if agents.same_client(past, p.agent))
-    return next(heir, agent_id)
-
-
 # ---------------------------------------------------------------- tasks
 def _merge_tasks(state: State, copies: Copies, base: Copies, names: Names, there: Exchange) -> dict[str, Task | None]:
     """Which tasks change here; None = is cleared away."""
@@ -290,21 +192,25 @@ def _merge_tasks(state: State, copies: Copies, base: Copies, names: Names, there
 
 def _take_tasks(
     there: Exchange, session: Session, copies: Copies, base: Copies, names: Names
-) -> dict[str, Task | None]:
-    """Write down the tasks as they are now, and how far readers elsewhere got; then, up to which version that is."""
+) -> tuple[dict[str, Task | None], tuple[Task, ...]]:
+    """Write down the tasks as they are now, and how far readers elsewhere got; then, up to which version that is.
+
+    Returns:
+        Which tasks changed, and those of agents here that are theirs no more, as they were.
+    """
     with session.store.transaction(session.me.id, session.timeout) as tx:
         changed = tx.ask(lambda state, _: _merge_tasks(state, copies, base, names, there))
         writes: list[Write] = []
         for task_id, task in changed.items():
             writes.append(Put(keys.task(task_id), task) if task is not None else Drop(keys.task(task_id)))
         writes += tx.ask(lambda state, _: list(_receipts(state, copies, names)))
-        told = tx.ask(lambda state, stamp: _told(state, changed, names, stamp))
-        last = [*told, *there.merged(tx.state)]
+        lost = tx.ask(lambda state, _: tuple(_lost(state, changed, names)))
+        last = [*_told(lost, changed, tx.stamp), *there.merged(tx.state)]
         summary = f"from other machines: {len(changed)} tasks changed" if changed else "other machines were heard of"
         for first in range(0, len(writes), BATCH):
             tx.commit("sync", summary, writes[first : first + BATCH])
         tx.commit("sync", summary, last)
-    return changed
+    return changed, lost
 
 
 def _receipts(state: State, copies: Copies, names: Names) -> Iterable[Write]:
@@ -330,9 +236,9 @@ def _lost(state: State, changed: Mapping[str, Task | None], names: Names) -> Ite
             yield before
 
 
-def _told(state: State, changed: Mapping[str, Task | None], names: Names, stamp: Stamp) -> tuple[Put, ...]:
+def _told(lost: Iterable[Task], changed: Mapping[str, Task | None], stamp: Stamp) -> tuple[Put, ...]:
     told: dict[str, list[str]] = {}
-    for task in _lost(state, changed, names):
+    for task in lost:
         now = changed[task.id]
         if now is None:
             became = "was cleared away"

@@ -74,7 +74,9 @@ def test_of_two_who_claim_at_once_the_first_on_the_board_has_it(pair: tuple[Agen
     meet(alice, bob)
     tasks.claim(alice.session, made.id)
     tasks.claim(bob.session, made.id)
-    meet(bob, alice, bob)
+    bob.syncs()
+    assert [task.id for task in alice.syncs().brought.lost] == [made.id], "and who typed it sees that"
+    bob.syncs()
     assert board_of(bob)["Login form"].owner == "bob"
     assert board_of(alice)["Login form"].owner_name == "bob"
     assert any("who was first: do not go on with it" in told for told in alice.was_told())

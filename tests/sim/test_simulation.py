@@ -19,7 +19,7 @@ from sim.workload import LOADS, Run
 
 from agentsync.core.records import Lock
 from agentsync.errors import GaveUpError
-from agentsync.ops import mail, reach, replicate
+from agentsync.ops import arrivals, mail, reach
 from agentsync.remote.backend import Done, Lost
 
 if TYPE_CHECKING:
@@ -238,6 +238,6 @@ def test_the_simulation_finds_a_grant_before_the_push(tmp_path: Path, monkeypatc
 def test_the_simulation_finds_a_reader_that_remembers_more_than_it_took_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unknown = replicate._unknown
-    monkeypatch.setattr(replicate, "_unknown", lambda *what: list(unknown(*what))[1:])
+    unknown = arrivals._unknown
+    monkeypatch.setattr(arrivals, "_unknown", lambda *what: list(unknown(*what))[1:])
     assert is_found(tmp_path)
