@@ -38,9 +38,6 @@ LISTS = ("files", "depends_on")
 _NUMBERED = re.compile(r"(messages|decisions)/([0-9]{12})\.([a-z0-9]+)\.json")
 _TASK_ID = re.compile(r"t-[a-z0-9]{1,40}")
 
-MAX_TEXT = 4000
-"""Characters of a decision's or a name's words that are taken over; our own writers allow fewer."""
-
 
 class Names:
     """What is called how, here and there."""
